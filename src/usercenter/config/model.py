@@ -1,0 +1,192 @@
+"""Every setting, its type, its default and its bounds, in one place.
+
+The names of the fields are the keys of `configs/config.yaml`. A bound written here (`Meta`) is checked by
+`usercenter.config.loading` and quoted in the error that an impossible value gets.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+"""A TCP port; 0 asks the system for a free one where a part of ours listens."""
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Text = Annotated[str, Meta(min_length=1)]
+TopicName = Annotated[str, Meta(min_length=1, max_length=245, pattern=r"^[a-zA-Z0-9._-]+$")]
+Secret = Annotated[str, Meta(extra={"secret": True})]
+"""Never printed, never logged; may come from a file through the `…_FILE` environment variables."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all sections share: immutable, and an unknown key is an error."""
+
+
+class Topics(Settings):
+    """The names of the three topics on the broker; dead letters go to the same name with `.dlq` behind it."""
+
+    user_events: TopicName = "user.events"
+    user_notifications: TopicName = "user.notifications"
+    user_analytics: TopicName = "user.analytics"
+
+
+class NewTopics(Settings):
+    """How a topic that is missing at the start is created."""
+
+    partitions: Positive = 3
+    replication_factor: Positive = 1
+
+
+class Producer(Settings):
+    acks: Literal["all", "1", "0"] = "all"
+    is_idempotent: bool = True
+    retries: Positive = 3
+    retry_backoff_ms: Positive = 100
+    batch_messages: Positive = 100
+    batch_bytes: Annotated[int, Meta(ge=1_000, le=100_000_000)] = 1_000_000
+    linger_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "snappy"
+    delivery_timeout_ms: Annotated[int, Meta(ge=1_000, le=600_000)] = 30_000
+    """How long one send may stay without an acknowledgement; then the relay tries again, in order."""
+
+
+class Consumer(Settings):
+    auto_offset_reset: Literal["latest", "earliest"] = "latest"
+    """Where a group begins that has never committed anything; its start is pinned at once."""
+    assignment_strategy: Literal["roundrobin", "range", "cooperative-sticky"] = "roundrobin"
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    session_timeout_ms: Annotated[int, Meta(ge=1_000, le=1_800_000)] = 10_000
+    heartbeat_interval_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
+    auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
+    batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
+
+
+class Kafka(Settings):
+    brokers: list[Text] = []
+    """`host:port` of one or more brokers; empty takes the embedded broker."""
+    client_id: Text = "usercenter"
+    group_id: Text = "usercenter"
+    topics: Topics = Topics()
+    new_topics: NewTopics = NewTopics()
+    producer: Producer = Producer()
+    consumer: Consumer = Consumer()
+    librdkafka: dict[str, str] = {}
+    """Further librdkafka settings for every client (TLS, SASL …), passed on as they stand."""
+
+
+class Relay(Settings):
+    batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    idle_poll_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
+    """How often the outbox is looked at when nothing in this process woke the relay."""
+    lease_seconds: Annotated[int, Meta(ge=2, le=600)] = 15
+    """How long a relay that died keeps its shards."""
+
+
+class Tasks(Settings):
+    concurrent_lanes: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    window: Annotated[int, Meta(ge=10, le=100_000)] = 2_000
+    """How many tasks one runner holds in memory at most."""
+    idle_poll_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
+    lease_seconds: Annotated[int, Meta(ge=2, le=600)] = 15
+
+
+class Retention(Settings):
+    """How long finished things stay provable; the inbox must outlive the topics' own retention."""
+
+    inbox_days: Positive = 30
+    idempotency_key_hours: Positive = 24
+
+
+class Database(Settings):
+    url: Secret = ""
+    """`postgresql://user@host:5432/name`; empty takes the embedded PostgreSQL."""
+    pool_min: NotNegative = 2
+    pool_max: Positive = 10
+    pool_timeout_seconds: Positive = 5
+    """How long a request waits for a connection before it is answered 503."""
+
+
+class Cache(Settings):
+    url: Secret = ""
+    """`redis://host:6379/0` of Valkey or Redis; empty takes the embedded Valkey, or none where nothing is embedded."""
+
+
+class Mail(Settings):
+    host: str = ""
+    """The SMTP server; empty takes the embedded mail catcher."""
+    port: Port = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password: Secret = ""
+    sender: Text = "usercenter <no-reply@usercenter.example>"
+    reply_to: str = ""
+    timeout_seconds: Positive = 20
+    connections: Annotated[int, Meta(ge=1, le=100)] = 4
+    product_name: Text = "usercenter"
+    public_url: Text = "http://localhost:8080"
+    support_address: str = ""
+
+
+class Accounts(Settings):
+    password_min_length: Annotated[int, Meta(ge=8, le=128)] = 8
+    password_max_length: Annotated[int, Meta(ge=64, le=1024)] = 128
+    refuse_common_passwords: bool = False
+    default_locale: Literal["en", "zh-CN"] = "en"
+    default_time_zone: Text = "UTC"
+
+
+class Tokens(Settings):
+    private_key: Secret = ""
+    """Ed25519 private key, PEM (PKCS #8): signs access tokens. Empty only where the parts are embedded, which make their own."""
+    issuer: Text = "usercenter"
+    access_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
+    refresh_days: Annotated[int, Meta(ge=1, le=365)] = 30
+
+
+class Server(Settings):
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    monitoring_port: Port = 8081
+    """Where a process without the `api` role answers /live, /ready, /health and /metrics."""
+    max_body_bytes: Annotated[int, Meta(ge=1_024, le=10_000_000)] = 65_536
+    trusted_proxies: list[Text] = []
+    """Addresses whose `X-Forwarded-For` is believed."""
+    stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
+    """How long a graceful stop may take in all."""
+
+
+class Logging(Settings):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    file: str = "logs/usercenter.log"
+    """Rotating JSON log; empty writes to stderr alone."""
+    max_bytes: Annotated[int, Meta(ge=10_000)] = 50_000_000
+    backups: NotNegative = 5
+    each_event_up_to: NotNegative = 20
+    """Kafka batches up to this size are logged message by message, larger ones by one line."""
+
+
+class Embedded(Settings):
+    is_enabled: bool = False
+    """Start the stores that have no address in this file as embedded parts."""
+    data_dir: Text = ".usercenter"
+    kafka_heap_mb: Annotated[int, Meta(ge=128, le=16_384)] = 384
+
+
+class Config(Settings):
+    """The whole of `configs/config.yaml`."""
+
+    kafka: Kafka = Kafka()
+    relay: Relay = Relay()
+    tasks: Tasks = Tasks()
+    retention: Retention = Retention()
+    database: Database = Database()
+    cache: Cache = Cache()
+    mail: Mail = Mail()
+    accounts: Accounts = Accounts()
+    tokens: Tokens = Tokens()
+    server: Server = Server()
+    logging: Logging = Logging()
+    embedded: Embedded = Embedded()
+    extensions: list[Text] = []
+    """Modules with custom events and handlers (`acme.profile`)."""
