@@ -1,0 +1,175 @@
+"""PostgreSQL: the pool, the transaction, and what its errors mean.
+
+Application code never commits: a request, a batch or a task is one `Database.transaction()`, opened and committed at
+the edge. What has to be told to others after the commit (wake the relay, wake the task runner) is said with
+`Transaction.wake_after_commit` and happens only if the commit did.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from usercenter.config.model import Database as Settings
+
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+
+TRANSIENT = (
+    psycopg.OperationalError,  # connection lost, server going down, deadlock, serialisation failure, disk full …
+    psycopg.InterfaceError,  # the connection object is of no use any more
+    PoolTimeout,
+)
+"""Errors after which the same work may succeed later: they say nothing about the data."""
+
+
+class DatabaseUnavailable(Exception):
+    """PostgreSQL cannot be reached, or no connection became free in time. Nothing was stored; try again."""
+
+
+class Signal:
+    """A wake-up inside this process: setting it twice wakes once, and none is lost between two waits."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Wake who waits, or the next one who does."""
+        self._event.set()
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Wait until it is set, at most so long; says whether it was set, and clears it."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Transaction:
+    """An open transaction. Whoever gets one may read and write, and must not commit."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+        self.connection = connection
+        self._to_wake: set[str] = set()
+
+    async def execute(self, query: LiteralString, parameters: Parameters = None) -> psycopg.AsyncCursor[TupleRow]:
+        """Run one statement."""
+        return await self.connection.execute(query, parameters)
+
+    async def fetch_one(self, query: LiteralString, parameters: Parameters = None) -> TupleRow | None:
+        """The first row, or None."""
+        return await (await self.connection.execute(query, parameters)).fetchone()
+
+    async def fetch_all(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
+        """All rows."""
+        return await (await self.connection.execute(query, parameters)).fetchall()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What fails inside is undone, and the transaction goes on; wake-ups of the failed part are forgotten."""
+        before = set(self._to_wake)
+        try:
+            async with self.connection.transaction():
+                yield
+        except BaseException:
+            self._to_wake = before
+            raise
+
+    def wake_after_commit(self, signal: str) -> None:
+        """Set this signal of the database once the commit has succeeded."""
+        self._to_wake.add(signal)
+
+    @property
+    def to_wake(self) -> frozenset[str]:
+        """The signals that the commit will set."""
+        return frozenset(self._to_wake)
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, and the signals of this process about it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
+            settings.url,
+            min_size=settings.pool_min,
+            max_size=settings.pool_max,
+            timeout=settings.pool_timeout_seconds,
+            reconnect_timeout=30,
+            open=False,
+            name="usercenter",
+            kwargs={"autocommit": True, "application_name": "usercenter", "connect_timeout": 5},
+        )
+        self._signals: dict[str, Signal] = {}
+
+    async def open(self) -> None:
+        """Start the pool; does not wait for PostgreSQL, which may come later."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Give back every connection. May be called twice."""
+        await self._pool.close()
+
+    def signal(self, name: str) -> Signal:
+        """The wake-up of that name, the same object each time."""
+        return self._signals.setdefault(name, Signal())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """One transaction, committed at the end of the block and rolled back if the block raises.
+
+        Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way; in the
+        second case the outcome of a commit already under way is unknown.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                async with connection.transaction():
+                    tx = Transaction(connection)
+                    yield tx
+                for name in tx.to_wake:
+                    self.signal(name).set()
+        except PoolTimeout as error:
+            raise DatabaseUnavailable(
+                "PostgreSQL gave no connection in time; see /health and `database.url`"
+            ) from error
+        except TRANSIENT as error:
+            if is_lost(error):
+                raise DatabaseUnavailable(f"PostgreSQL is not there: {_first_line(error)}") from error
+            raise
+
+    async def is_reachable(self) -> bool:
+        """Whether a statement can be run right now."""
+        try:
+            async with self.transaction() as tx:
+                await tx.execute("select 1")
+        except (DatabaseUnavailable, *TRANSIENT):
+            return False
+        return True
+
+    async def server_version(self) -> str:
+        """PostgreSQL's own version. Raises DatabaseUnavailable."""
+        async with self.transaction() as tx:
+            row = await tx.fetch_one("show server_version")
+        return str(row[0]) if row else ""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the error means that the connection is gone or the server refuses work (SQLSTATE classes 08, 53, 57)."""
+    if isinstance(error, psycopg.InterfaceError | PoolTimeout):
+        return True
+    state = getattr(error, "sqlstate", None)
+    return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in {"08", "53", "57"})
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may simply be repeated."""
+    return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [error.__class__.__name__])[0]

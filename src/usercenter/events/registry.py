@@ -1,0 +1,71 @@
+"""Which classes exist, by the name that they have on the wire."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Union
+
+import msgspec
+
+from usercenter.events.envelope import Event, type_of
+
+
+class Undecodable(Exception):
+    """The bytes are not an event that today's code can read; the message says why, without the data."""
+
+
+class UnknownType(Exception):
+    """A well-formed message of a type that nobody here has declared: counted and skipped, never fatal."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__(f"no event class is registered for type {type!r}")
+        self.type = type
+
+
+class _Peek(msgspec.Struct):
+    type: str
+
+
+class Registry:
+    """All events of one running service. Built once at the start, never filled as a side effect of an import."""
+
+    def __init__(self, classes: Iterable[type[Event]]) -> None:
+        self._by_type: dict[str, type[Event]] = {}
+        for event_class in classes:
+            self._add(event_class)
+        union: Any = Union[tuple(self._by_type.values())]  # noqa: UP007  # built at run time
+        self._decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(union)
+        self._peek = msgspec.json.Decoder(_Peek)
+
+    def _add(self, event_class: type[Event]) -> None:
+        name = type_of(event_class)
+        if name in self._by_type:
+            raise ValueError(f"two classes claim the event type {name!r}: {self._by_type[name]} and {event_class}")
+        self._by_type[name] = event_class
+
+    def __contains__(self, type: object) -> bool:
+        return type in self._by_type
+
+    def classes(self) -> Mapping[str, type[Event]]:
+        """Event classes by type."""
+        return self._by_type
+
+    def label(self, type: str) -> str:
+        """The type if it is ours, else `other`: keeps foreign text out of metric labels."""
+        return type if type in self._by_type else "other"
+
+    def decode(self, value: bytes | None) -> Event:
+        """The event behind the bytes. Raises UnknownType, and Undecodable with the reason."""
+        if not value:
+            raise Undecodable("the message has no value")
+        try:
+            return self._decoder.decode(value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._explained(value, error) from error
+
+    def _explained(self, value: bytes, error: Exception) -> Undecodable | UnknownType:
+        try:
+            type_ = self._peek.decode(value).type
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Undecodable(f"not a JSON object with a type: {error}")
+        if type_ in self._by_type:
+            return Undecodable(f"{type_}: {error}")
+        return UnknownType(type_)

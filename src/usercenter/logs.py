@@ -1,0 +1,72 @@
+"""Logs: one JSON object a line, on stderr and in a rotating file; constant event names, facts as keywords.
+
+Names are `room.thing_happened`; everything that concerns Kafka begins with `kafka.`, so `tail -f logs/usercenter.log |
+grep kafka` follows it. Ids instead of people: no name, address or text of a user goes into a log line.
+"""
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from usercenter.config.model import Logging as Settings
+
+
+def _json(event_dict: structlog.typing.EventDict, **_: object) -> str:
+    return msgspec.json.encode(event_dict, enc_hook=str).decode()
+
+
+def configure(settings: Settings) -> None:
+    """Send all logs, ours and the libraries', to stderr and to the file. May be called twice: the last call counts."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(_json),
+        ],
+    )
+    _replace_handlers(logging.getLogger(), _handlers(settings), formatter)
+    logging.getLogger().setLevel(settings.level.upper())
+    for name in ("alembic", "httpx", "httpcore", "uvicorn.error", "aiosmtpd", "mail.log"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _handlers(settings: Settings) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if settings.file:
+        path = Path(settings.file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8", delay=True
+            )
+        )
+    return handlers
+
+
+def _replace_handlers(logger: logging.Logger, handlers: list[logging.Handler], formatter: logging.Formatter) -> None:
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+        old.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        logger.addHandler(handler)
