@@ -4,7 +4,7 @@ The names of the fields are the keys of `configs/config.yaml`. A bound written h
 `usercenter.config.loading` and quoted in the error that an impossible value gets.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,16 +14,25 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
 Text = Annotated[str, Meta(min_length=1)]
-TopicName = Annotated[str, Meta(min_length=1, max_length=245, pattern=r"^[a-zA-Z0-9._-]+$")]
+TopicName = Annotated[str, Meta(min_length=1, max_length=245, pattern=r"^[a-zA-Z0-9._-]+\Z")]
 Secret = Annotated[str, Meta(extra={"secret": True})]
 """Never printed, never logged; may come from a file through the `…_FILE` environment variables."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all sections share: immutable, and an unknown key is an error."""
+    """What all sections share: immutable, an unknown key is an error, and no secret is in the `repr`."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What `repr` and rich show; free mappings are masked whole, for they may hold passwords."""
+        masked = {field.name for field in msgspec.structs.fields(self) if field.type in (Secret, dict[str, str])}
+        facts = msgspec.structs.asdict(self).items()
+        return [(name, "********" if value and name in masked else value) for name, value in facts]
 
 
-class Topics(Settings):
+class Topics(Settings, frozen=True):
     """The names of the three topics on the broker; dead letters go to the same name with `.dlq` behind it."""
 
     user_events: TopicName = "user.events"
@@ -31,14 +40,18 @@ class Topics(Settings):
     user_analytics: TopicName = "user.analytics"
 
 
-class NewTopics(Settings):
+class NewTopics(Settings, frozen=True):
     """How a topic that is missing at the start is created."""
 
     partitions: Positive = 3
     replication_factor: Positive = 1
+    min_insync_replicas: Positive = 1
+    """How many replicas must have a record before it counts as acknowledged."""
 
 
-class Producer(Settings):
+class Producer(Settings, frozen=True):
+    """How events are sent: durable and in order by default."""
+
     acks: Literal["all", "1", "0"] = "all"
     is_idempotent: bool = True
     retries: Positive = 3
@@ -51,18 +64,23 @@ class Producer(Settings):
     """How long one send may stay without an acknowledgement; then the relay tries again, in order."""
 
 
-class Consumer(Settings):
+class Consumer(Settings, frozen=True):
+    """How events are received by every group of ours."""
+
     auto_offset_reset: Literal["latest", "earliest"] = "latest"
     """Where a group begins that has never committed anything; its start is pinned at once."""
     assignment_strategy: Literal["roundrobin", "range", "cooperative-sticky"] = "roundrobin"
     group_protocol: Literal["classic", "consumer"] = "classic"
-    session_timeout_ms: Annotated[int, Meta(ge=1_000, le=1_800_000)] = 10_000
+    session_timeout_ms: Annotated[int, Meta(ge=1_000, le=300_000)] = 10_000
+    """At most librdkafka's own `max.poll.interval.ms`, or no consumer starts."""
     heartbeat_interval_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
     auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
 
 
-class Kafka(Settings):
+class Kafka(Settings, frozen=True):
+    """The brokers, what is read and written there, and how."""
+
     brokers: list[Text] = []
     """`host:port` of one or more brokers; empty takes the embedded broker."""
     client_id: Text = "usercenter"
@@ -75,7 +93,9 @@ class Kafka(Settings):
     """Further librdkafka settings for every client (TLS, SASL …), passed on as they stand."""
 
 
-class Relay(Settings):
+class Relay(Settings, frozen=True):
+    """The way from the outbox to Kafka."""
+
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
     idle_poll_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
     """How often the outbox is looked at when nothing in this process woke the relay."""
@@ -83,22 +103,31 @@ class Relay(Settings):
     """How long a relay that died keeps its shards."""
 
 
-class Tasks(Settings):
+class Tasks(Settings, frozen=True):
+    """The runner of the work in the outside world."""
+
     concurrent_lanes: Annotated[int, Meta(ge=1, le=10_000)] = 64
     window: Annotated[int, Meta(ge=10, le=100_000)] = 2_000
     """How many tasks one runner holds in memory at most."""
     idle_poll_ms: Annotated[int, Meta(ge=1, le=60_000)] = 200
     lease_seconds: Annotated[int, Meta(ge=2, le=600)] = 15
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 16
+    """How often a task is tried before it becomes a dead letter."""
+    first_retry_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 1_000
+    """The wait after the first failure; it doubles with each further one (with jitter)."""
+    longest_retry_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 3_600
 
 
-class Retention(Settings):
+class Retention(Settings, frozen=True):
     """How long finished things stay provable; the inbox must outlive the topics' own retention."""
 
     inbox_days: Positive = 30
     idempotency_key_hours: Positive = 24
 
 
-class Database(Settings):
+class Database(Settings, frozen=True):
+    """PostgreSQL, where everything is kept."""
+
     url: Secret = ""
     """`postgresql://user@host:5432/name`; empty takes the embedded PostgreSQL."""
     pool_min: NotNegative = 2
@@ -107,12 +136,16 @@ class Database(Settings):
     """How long a request waits for a connection before it is answered 503."""
 
 
-class Cache(Settings):
+class Cache(Settings, frozen=True):
+    """Valkey or Redis, a copy that may be lost at any time."""
+
     url: Secret = ""
     """`redis://host:6379/0` of Valkey or Redis; empty takes the embedded Valkey, or none where nothing is embedded."""
 
 
-class Mail(Settings):
+class Mail(Settings, frozen=True):
+    """The mail server, and what the mails say about their sender."""
+
     host: str = ""
     """The SMTP server; empty takes the embedded mail catcher."""
     port: Port = 587
@@ -128,7 +161,9 @@ class Mail(Settings):
     support_address: str = ""
 
 
-class Accounts(Settings):
+class Accounts(Settings, frozen=True):
+    """The rules for accounts, and what a new one starts with."""
+
     password_min_length: Annotated[int, Meta(ge=8, le=128)] = 8
     password_max_length: Annotated[int, Meta(ge=64, le=1024)] = 128
     refuse_common_passwords: bool = False
@@ -136,15 +171,19 @@ class Accounts(Settings):
     default_time_zone: Text = "UTC"
 
 
-class Tokens(Settings):
+class Tokens(Settings, frozen=True):
+    """How sessions are signed, and how long they last."""
+
     private_key: Secret = ""
-    """Ed25519 private key, PEM (PKCS #8): signs access tokens. Empty only where the parts are embedded, which make their own."""
+    """Ed25519 private key, PEM (PKCS #8): signs access tokens. Embedded parts make their own where it is empty."""
     issuer: Text = "usercenter"
     access_minutes: Annotated[int, Meta(ge=1, le=1440)] = 15
     refresh_days: Annotated[int, Meta(ge=1, le=365)] = 30
 
 
-class Server(Settings):
+class Server(Settings, frozen=True):
+    """The HTTP server, and how the process ends."""
+
     host: Text = "127.0.0.1"
     port: Port = 8080
     monitoring_port: Port = 8081
@@ -156,7 +195,9 @@ class Server(Settings):
     """How long a graceful stop may take in all."""
 
 
-class Logging(Settings):
+class Logging(Settings, frozen=True):
+    """What is logged, and where to."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
     file: str = "logs/usercenter.log"
     """Rotating JSON log; empty writes to stderr alone."""
@@ -166,14 +207,16 @@ class Logging(Settings):
     """Kafka batches up to this size are logged message by message, larger ones by one line."""
 
 
-class Embedded(Settings):
+class Embedded(Settings, frozen=True):
+    """The parts that are started on this machine, for laptops and tests."""
+
     is_enabled: bool = False
     """Start the stores that have no address in this file as embedded parts."""
     data_dir: Text = ".usercenter"
     kafka_heap_mb: Annotated[int, Meta(ge=128, le=16_384)] = 384
 
 
-class Config(Settings):
+class Config(Settings, frozen=True):
     """The whole of `configs/config.yaml`."""
 
     kafka: Kafka = Kafka()
@@ -188,5 +231,3 @@ class Config(Settings):
     server: Server = Server()
     logging: Logging = Logging()
     embedded: Embedded = Embedded()
-    extensions: list[Text] = []
-    """Modules with custom events and handlers (`acme.profile`)."""
