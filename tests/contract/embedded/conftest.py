@@ -1,0 +1,50 @@
+"""One set of parts for all tests of this folder that do not break it for good."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from usercenter.config.model import Config, Embedded
+from usercenter.embedded.parts import Running, running
+
+
+@pytest_asyncio.fixture(scope="session")
+async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    config = Config(
+        embedded=Embedded(is_enabled=True, data_dir=str(tmp_path_factory.mktemp("parts")), kafka_heap_mb=192)
+    )
+    async with running(config, announce=print) as running_parts:
+        yield running_parts
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A program that starts the parts it is asked for, prints "pids" and their processes, and waits for the end.
+
+    Arguments: the data directory, then the addresses of Kafka and PostgreSQL (empty: embedded).
+    """
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM, encoding="utf-8")
+    return path
+
+
+PROGRAM = """
+import asyncio, sys
+from usercenter.config.model import Config, Database, Embedded, Kafka
+from usercenter.embedded.parts import running
+
+async def main(data_dir, brokers="", database_url=""):
+    config = Config(
+        embedded=Embedded(is_enabled=True, data_dir=data_dir, kafka_heap_mb=192),
+        kafka=Kafka(brokers=[brokers] if brokers else []),
+        database=Database(url=database_url),
+    )
+    async with running(config, announce=lambda line: None) as parts:
+        servers = [server for server in (parts.postgres, parts.kafka, parts.valkey) if server]
+        print("pids", *[server.pid for server in servers], flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
