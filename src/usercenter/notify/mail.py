@@ -1,0 +1,57 @@
+"""The way out: a message is handed to the SMTP server."""
+
+import ssl
+from email.headerregistry import Address
+from email.message import EmailMessage
+
+import structlog
+
+from usercenter.config.model import Mail
+from usercenter.notify import verdicts
+from usercenter.notify.addresses import mailbox_of
+from usercenter.notify.connections import Connections
+from usercenter.notify.errors import MailRefused
+from usercenter.notify.lines import one_line
+
+log = structlog.get_logger()
+
+
+class Mailer:
+    """Sends mail through the server of `config.mail`, over at most `mail.connections` kept connections.
+
+    Raises ValueError at once if the settings name no server or a sender that is no mailbox. One per process and event
+    loop; any number of tasks may send at the same time.
+    """
+
+    def __init__(self, mail: Mail, *, tls_context: ssl.SSLContext | None = None) -> None:
+        for setting in filter(None, (mail.sender, mail.reply_to)):
+            mailbox_of(setting)
+        self._connections = Connections(mail, tls_context=tls_context)
+
+    async def send(self, message: EmailMessage) -> str:
+        """Returns once the server has taken responsibility for the mail, with what it said (often its queue id).
+
+        The message has one recipient, in `To`. Raises MailRefused (never try again) or MailDelayed (try again). After
+        MailDelayed the mail may have been taken all the same, when the connection broke before the answer.
+        """
+        sender, recipient = _address_in(message, "From"), _address_in(message, "To")
+        options = [] if (sender + recipient).isascii() else ["SMTPUTF8"]
+        try:
+            octets = message.as_bytes()
+            async with self._connections.borrow() as client:
+                _, answer = await client.sendmail(sender, [recipient], octets, mail_options=options)
+        except verdicts.FAILURES as failure:
+            raise verdicts.of_mail(failure) from None  # the cause may quote the address
+        log.info("notify.mail_taken", message_id=str(message["Message-ID"]))
+        return one_line(answer)
+
+    async def close(self) -> None:
+        """End the idle connections. Mails under way go on to their end, later ones are delayed. May be called twice."""
+        await self._connections.close()
+
+
+def _address_in(message: EmailMessage, header: str) -> str:
+    addresses: tuple[Address, ...] = getattr(message[header], "addresses", ())
+    if len(addresses) != 1:
+        raise MailRefused(None, f"the message has {len(addresses)} addresses in {header}: it must have one")
+    return addresses[0].addr_spec

@@ -1,0 +1,38 @@
+"""A template as its reader would see it, with sample parameters: for those who write templates, and for the tests."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from usercenter.clock import Clock, SystemClock
+from usercenter.config.model import Mail
+from usercenter.notify.letters import Letter, render, templates, written_locales
+from usercenter.notify.mime import compose
+
+__all__ = ["preview", "preview_html", "sample_of", "templates"]
+
+
+def preview(template: str, locale: str, *, mail: Mail | None = None, clock: Clock | None = None) -> str:
+    """The headers, readable and one a line, an empty line, then the text. Raises TemplateUnknown."""
+    settings = mail or Mail()
+    letter = _letter(template, locale, settings)
+    message = compose(letter, notification_id="preview", mail=settings, clock=clock or SystemClock())
+    headers = "\n".join(f"{name}: {value}" for name, value in message.items())
+    return f"{headers}\n\n{letter.text}"
+
+
+def preview_html(template: str, locale: str, *, mail: Mail | None = None) -> str:
+    """The HTML, as a whole page that a browser shows. Raises TemplateUnknown."""
+    return _letter(template, locale, mail or Mail()).html
+
+
+def sample_of(template: str) -> dict[str, Any]:
+    """The sample parameters that lie beside the template. Raises TemplateUnknown."""
+    written_locales(template)
+    sample = files("usercenter.notify") / "templates" / template / "sample.json"
+    return dict(json.loads(sample.read_text(encoding="utf-8")))
+
+
+def _letter(template: str, locale: str, mail: Mail) -> Letter:
+    sample = sample_of(template)
+    return render(template, locale, sample, to=sample["email"], mail=mail)
