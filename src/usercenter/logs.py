@@ -8,18 +8,22 @@ import logging
 import logging.handlers
 import sys
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
 
 from usercenter.config.model import Logging as Settings
 
+_FIRST: Final = ("timestamp", "level", "event")
+
 
 def _json(event_dict: structlog.typing.EventDict, **_: object) -> str:
-    return msgspec.json.encode(event_dict, enc_hook=str).decode()
+    ordered = {name: event_dict.pop(name, None) for name in _FIRST} | dict(event_dict)
+    return msgspec.json.encode(ordered, enc_hook=str).decode()
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, *, to_stderr: bool = True) -> None:
     """Send all logs, ours and the libraries', to stderr and to the file. May be called twice: the last call counts."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -44,14 +48,14 @@ def configure(settings: Settings) -> None:
             structlog.processors.JSONRenderer(_json),
         ],
     )
-    _replace_handlers(logging.getLogger(), _handlers(settings), formatter)
+    _replace_handlers(logging.getLogger(), _handlers(settings, to_stderr=to_stderr), formatter)
     logging.getLogger().setLevel(settings.level.upper())
     for name in ("alembic", "httpx", "httpcore", "uvicorn.error", "aiosmtpd", "mail.log"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _handlers(settings: Settings) -> list[logging.Handler]:
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+def _handlers(settings: Settings, *, to_stderr: bool) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if to_stderr else []
     if settings.file:
         path = Path(settings.file)
         path.parent.mkdir(parents=True, exist_ok=True)

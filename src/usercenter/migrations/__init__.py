@@ -10,7 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
 _LOCK: Final = 0x75736572  # "user": two processes never migrate at once
 
@@ -21,7 +21,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
     Blocks; waits for another process that is migrating; does nothing when the schema is current. Raises SQLAlchemy's
     OperationalError when PostgreSQL cannot be reached.
     """
-    with create_engine(_sqlalchemy(url)).begin() as connection:
+    with _engine(url).begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
         command.upgrade(_config(connection), "head")
@@ -30,7 +30,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
 def current(url: str) -> str | None:
     """The revision of the database, None for an empty one. Blocks."""
-    with create_engine(_sqlalchemy(url)).connect() as connection:
+    with _engine(url).connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -47,5 +47,6 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _sqlalchemy(url: str) -> str:
-    return "postgresql+psycopg" + url.removeprefix("postgresql").removeprefix("postgres")
+def _engine(url: str) -> Engine:
+    """An engine that keeps no connection behind."""
+    return create_engine("postgresql+psycopg://" + url.partition("://")[2], poolclass=NullPool)

@@ -81,14 +81,19 @@ create table leases (
     shard smallint not null,
     owner uuid,
     epoch bigint not null default 0,
-    expires_at timestamptz not null default '-infinity',
     primary key (kind, shard)
-) with (fillfactor = 50);
+);
 create table lease_owners (
     kind text not null,
     owner uuid not null,
     expires_at timestamptz not null,
     primary key (kind, owner)
+) with (fillfactor = 50);
+create table group_starts (
+    group_name text not null,
+    topic text not null,
+    pinned_at timestamptz not null default now(),
+    primary key (group_name, topic)
 );
 create table inbox (
     group_name text not null,

@@ -1,0 +1,1 @@
+"""The post: from a committed event to its effects, through the outbox, Kafka, the inbox and the tasks."""

@@ -1,0 +1,39 @@
+"""What every Kafka client of ours is told: where the brokers are, how to recover, where its log lines go."""
+
+import logging
+from typing import Any, Final
+
+import confluent_kafka
+
+from usercenter.config.model import Kafka
+
+BrokerFailure: Final = confluent_kafka.KafkaException
+"""What any call to the brokers raises; for those who must not import the client library."""
+
+
+def client_settings(kafka: Kafka) -> dict[str, Any]:
+    """Settings in librdkafka's names that producer, consumers and admin client share."""
+    return {
+        "bootstrap.servers": ",".join(kafka.brokers),
+        "client.id": kafka.client_id,
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        "allow.auto.create.topics": False,
+        "log.connection.close": False,
+        **kafka.librdkafka,
+    }
+
+
+def client_logger() -> logging.Logger:
+    """Where librdkafka's own lines go; the name has `kafka` in it, so that a grep finds them."""
+    return logging.getLogger("kafka.client")
+
+
+def topics_by_stream(kafka: Kafka) -> dict[str, str]:
+    """The topic of each stream, dead letters included: `user_events` → `user.events`, `user_events.dlq` → `….dlq`."""
+    plain = {
+        "user_events": kafka.topics.user_events,
+        "user_notifications": kafka.topics.user_notifications,
+        "user_analytics": kafka.topics.user_analytics,
+    }
+    return plain | {f"{stream}.dlq": f"{topic}.dlq" for stream, topic in plain.items()}

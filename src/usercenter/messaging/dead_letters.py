@@ -1,0 +1,135 @@
+"""Dead letters: what nobody could handle, kept with its reason and published on the topic's `.dlq`.
+
+The row here is the truth; the message on the dead-letter topic tells others. Both are written in the transaction that
+gives the work up, so a dead letter is durable before anything is forgotten.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+import structlog
+
+from usercenter.db import Transaction
+from usercenter.events import new_id
+from usercenter.messaging import outbox
+from usercenter.messaging.outbox import RawMessage, Row
+from usercenter.messaging.shards import SHARDS, shard_of
+
+log = structlog.get_logger()
+
+LONGEST_ERROR: Final = 2_000
+"""Characters of an error that are kept."""
+
+
+class DeadLetter(NamedTuple):
+    """One message that one handler gave up, and where it came from."""
+
+    group: str
+    handler: str
+    stream: str
+    topic: str
+    partition: int | None
+    offset: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+    event_id: UUID | None
+    event_type: str | None
+    user_id: UUID | None
+    task_position: int | None
+    attempts: int
+    error: str
+
+
+def describe(error: BaseException) -> str:
+    """The error as text that PostgreSQL and Kafka can store; never raises, whatever the exception is like."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # an exception whose own __str__ raises still has to be recorded
+        text = "(its message cannot be shown)"
+    name = error.__class__.__name__
+    whole = f"{name}: {text}" if text else name
+    return whole.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")[:LONGEST_ERROR]
+
+
+async def add(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
+    """Keep the letters and publish them on their topics' `.dlq`. Does not commit."""
+    for letter in letters:
+        await _keep(tx, letter)
+        log.error(
+            "kafka.dead_letter",
+            group=letter.group,
+            handler=letter.handler,
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            event_id=str(letter.event_id) if letter.event_id else None,
+            event_type=letter.event_type,
+            attempts=letter.attempts,
+            next="the reason is in the table dead_letters",
+        )
+    await outbox.add_raw(tx, [_message(letter) for letter in letters])
+
+
+async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -> None:
+    """Keep a row that Kafka will never take (too large, say); only the table can hold it. No commit."""
+    letter = DeadLetter(
+        group="relay",
+        handler="relay",
+        stream=row.stream,
+        topic=topic,
+        partition=None,
+        offset=None,
+        key=row.key.encode(),
+        value=row.payload,
+        headers=row.headers,
+        event_id=UUID(row.headers["ce_id"]) if "ce_id" in row.headers else None,
+        event_type=row.type,
+        user_id=None,
+        task_position=None,
+        attempts=1,
+        error=error[:LONGEST_ERROR],
+    )
+    await _keep(tx, letter)
+    log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
+
+
+async def _keep(tx: Transaction, letter: DeadLetter) -> None:
+    values: dict[str, Any] = letter._asdict() | {"headers": msgspec.json.encode(letter.headers).decode()}
+    await tx.execute(_KEEP, values)
+
+
+def _message(letter: DeadLetter) -> RawMessage:
+    key = (letter.key or b"").decode("utf-8", "backslashreplace").replace("\x00", "\\0")
+    return RawMessage(
+        id=new_id(),
+        stream=f"{letter.stream}.dlq",
+        key=key,
+        shard=shard_of(letter.user_id) if letter.user_id else crc32(letter.key or b"") % SHARDS,
+        type=letter.event_type or "undecodable",
+        payload=letter.value or b"",
+        headers={**letter.headers, **_reason(letter), "original_key": key},
+    )
+
+
+def _reason(letter: DeadLetter) -> dict[str, str]:
+    return {
+        "original_topic": letter.topic,
+        "original_partition": str(letter.partition),
+        "original_offset": str(letter.offset),
+        "group": letter.group,
+        "handler": letter.handler,
+        "attempts": str(letter.attempts),
+        "error": letter.error,
+    }
+
+
+_KEEP: Final = """
+insert into dead_letters (group_name, handler, topic, kafka_partition, kafka_offset, key, value, headers, event_id,
+    event_type, user_id, task_position, attempts, error)
+values (%(group)s, %(handler)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s, %(event_id)s,
+    %(event_type)s, %(user_id)s, %(task_position)s, %(attempts)s, %(error)s)
+"""

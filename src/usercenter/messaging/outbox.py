@@ -1,0 +1,125 @@
+"""The outbox: what is committed and not yet in Kafka.
+
+A row is written in the transaction of the change and deleted once Kafka has acknowledged it. The columns bear the names
+that Debezium's outbox event router reads, so CDC can take the relay's place without a change of schema.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from usercenter.db import Transaction
+from usercenter.events import Event, encode, headers_of
+from usercenter.messaging.shards import shard_of
+
+SIGNAL: Final = "outbox"
+"""Set after a commit that wrote here; the relay of the same process waits for it."""
+
+
+class Row(NamedTuple):
+    """One message on its way to Kafka, as the relay reads it."""
+
+    position: int
+    shard: int
+    stream: str
+    key: str
+    type: str
+    payload: bytes
+    headers: dict[str, str]
+    created_at: datetime
+
+
+class RawMessage(NamedTuple):
+    """A message that is not one of our events: a dead letter with its original bytes."""
+
+    id: UUID
+    stream: str
+    key: str
+    shard: int
+    type: str
+    payload: bytes
+    headers: dict[str, str]
+
+
+async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -> None:
+    """Tell the world, in this transaction: the events are published if it commits, and never if it does not.
+
+    Events with a sequence are also kept in the event_log for good. Per user, the order of the calls is the order in
+    Kafka, provided that the caller holds the lock of the user's row. Does not commit.
+    """
+    rows = [
+        (
+            event.id,
+            event.user_id,
+            event.sequence,
+            event.type,
+            event.stream,
+            encode(event),
+            msgspec.json.encode(headers_of(event, traceparent=traceparent)).decode(),
+            shard_of(event.user_id),
+        )
+        for event in events
+    ]
+    await tx.execute(_ADD, _columns(rows))
+    tx.wake_after_commit(SIGNAL)
+
+
+async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
+    """Publish bytes as they are, to the dead-letter stream of a topic. Does not commit."""
+    rows = [
+        (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
+    ]
+    await tx.execute(_ADD_RAW, _columns(rows))
+    tx.wake_after_commit(SIGNAL)
+
+
+async def waiting(
+    tx: Transaction, *, shards: Sequence[int], beside: Sequence[int], held_keys: Sequence[str], limit: int
+) -> list[Row]:
+    """The oldest rows of these shards, without those already in hand (`beside`) and the keys on hold."""
+    return [Row(*row) for row in await tx.fetch_all(_WAITING, (list(shards), list(beside), list(held_keys), limit))]
+
+
+async def remove(tx: Transaction, positions: Sequence[int]) -> None:
+    """Forget rows that Kafka has acknowledged. Harmless when another relay did it before."""
+    await tx.execute("delete from outbox where position = any(%s)", (list(positions),))
+
+
+async def depth(tx: Transaction) -> tuple[int, datetime | None]:
+    """How many messages wait, and when the oldest of them was written."""
+    row = await tx.fetch_one("select count(*), min(created_at) from outbox")
+    return (row[0], row[1]) if row else (0, None)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+_ADD: Final = """
+with e as materialized (
+    select * from unnest(
+        %s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[]
+    ) with ordinality as e (id, user_id, sequence, type, stream, payload, headers, shard, n)
+), logged as (
+    insert into event_log (user_id, sequence, id, type, payload)
+    select user_id, sequence, id, type, convert_from(payload, 'UTF8')::json from e where sequence is not null
+)
+insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
+select id, stream, user_id::text, type, payload, headers::json, shard from e order by n
+"""
+
+_ADD_RAW: Final = """
+insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
+select id, stream, key, type, payload, headers::json, shard from unnest(
+    %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[]
+) with ordinality as e (id, stream, key, type, payload, headers, shard, n) order by n
+"""
+
+_WAITING: Final = """
+select position, shard, aggregatetype, aggregateid, type, payload, headers, created_at from outbox
+where shard = any(%s::smallint[]) and position <> all(%s::bigint[]) and aggregateid <> all(%s::text[])
+order by position limit %s
+"""

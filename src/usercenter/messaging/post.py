@@ -1,0 +1,178 @@
+"""The post of one process: relay, consumers and task runner, opened when Kafka is there and closed in order.
+
+Opening waits for the broker (topics are made where they are missing, and every group gets its start before anything is
+sent), in the background: nothing that serves people waits for it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import confluent_kafka
+import structlog
+
+from usercenter.config.model import Config
+from usercenter.db import Database, is_transient
+from usercenter.events import Registry
+from usercenter.messaging import offsets, topics
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.consumer import Consumer
+from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
+from usercenter.messaging.leases import Leases
+from usercenter.messaging.relay import Relay
+from usercenter.messaging.router import Router
+from usercenter.messaging.runner import Runner
+from usercenter.metrics import Metrics
+from usercenter.supervision import Loops
+
+log = structlog.get_logger()
+
+_RETRY_SECONDS: Final = 1.0
+
+
+class Post:
+    """What moves messages in this process; which parts it has, its roles say."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        groups: Sequence[Group],
+        registry: Registry,
+        database: Database,
+        context: Context,
+        metrics: Metrics,
+        has_relay: bool,
+        has_worker: bool,
+    ) -> None:
+        self._config = config
+        self._groups = groups
+        self._registry = registry
+        self._database = database
+        self._context = context
+        self._metrics = metrics
+        self._has_relay = has_relay
+        self._has_worker = has_worker
+        self._topics = topics_by_stream(config.kafka)
+        self._loops = Loops()
+        self._relay: Relay | None = None
+        self._runner: Runner | None = None
+        self._consumers: list[Consumer] = []
+        self._leases: list[Leases] = []
+
+    def start(self) -> None:
+        """Begin; returns at once. The task runner needs no Kafka and works from now on."""
+        if self._has_worker:
+            self._start_runner()
+        if self._has_relay or self._has_worker:
+            self._loops.keep("opening", self._open)
+
+    def problems(self) -> list[str]:
+        """What keeps this process from moving messages, Kafka's plain absence aside."""
+        stuck = [f"group {each.group}: {each.problem}" for each in self._consumers if each.problem]
+        return [*self._loops.problems(), *stuck]
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """No new work; finish what is in hand, store offsets, flush, give back the leases. May be called twice."""
+        await self._loops.cancel("opening")
+        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        await self._loops.cancel("tasks")
+        if self._runner:
+            await self._runner.close(timeout_seconds=timeout_seconds)
+        await self._loops.cancel("relay")
+        if self._relay:
+            await self._relay.close(timeout_seconds=timeout_seconds)
+        for leases in self._leases:
+            await self._loops.cancel(f"leases.{leases.kind}")
+            await leases.release()
+
+    async def _open(self) -> None:
+        await self._prepare()
+        if self._has_relay:
+            leases = self._lease("relay", self._config.relay.lease_seconds)
+            self._relay = Relay(
+                self._config,
+                database=self._database,
+                leases=leases,
+                topics=self._topics,
+                clock=self._context.clock,
+                metrics=self._metrics,
+            )
+            self._loops.keep("relay", self._relay.run)
+        if self._has_worker:
+            for group in self._groups:
+                self._start_consumer(group)
+
+    async def _prepare(self) -> None:
+        """Topics and the groups' starts; again and again until it is done."""
+        while True:
+            try:
+                for name in await asyncio.to_thread(topics.create_missing, self._config.kafka):
+                    log.info("kafka.topic_ready", topic=name)
+                for group in self._groups:
+                    topic = self._topics[group.stream]
+                    await offsets.pin_start(self._database, self._config.kafka, group=group.name, topic=topic)
+            except confluent_kafka.KafkaException as error:
+                log.warning("kafka.not_ready", error=error.args[0].str(), next="tried again; events wait in the outbox")
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("kafka.not_ready", error=str(error), next="tried again when PostgreSQL is there")
+            else:
+                return
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _start_consumer(self, group: Group) -> None:
+        router = Router(
+            group,
+            registry=self._registry,
+            database=self._database,
+            context=self._context,
+            config=self._config,
+            schedule=self._schedule,
+            metrics=self._metrics,
+        )
+        consumer = Consumer(
+            self._config.kafka,
+            group=group.name,
+            topic=self._topics[group.stream],
+            handle=router.handle,
+            metrics=self._metrics,
+        )
+        self._consumers.append(consumer)
+        consumer.start()
+
+    def _start_runner(self) -> None:
+        self._runner = Runner(
+            self._config,
+            handlers=handlers_by_name(self._groups),
+            registry=self._registry,
+            database=self._database,
+            leases=self._lease("tasks", self._config.tasks.lease_seconds),
+            context=self._context,
+            streams={topic: stream for stream, topic in self._topics.items()},
+            schedule=self._schedule,
+            metrics=self._metrics,
+        )
+        self._loops.keep("tasks", self._runner.run)
+
+    def _lease(self, kind: str, seconds: float) -> Leases:
+        leases = Leases(
+            kind,
+            database=self._database,
+            clock=self._context.clock,
+            metrics=self._metrics,
+            lease_seconds=seconds,
+        )
+        self._leases.append(leases)
+        self._loops.keep(f"leases.{kind}", leases.keep)
+        return leases
+
+    @property
+    def _schedule(self) -> Schedule:
+        settings = self._config.tasks
+        return Schedule(
+            attempts=settings.attempts,
+            first_seconds=settings.first_retry_ms / 1000,
+            longest_seconds=settings.longest_retry_seconds,
+        )

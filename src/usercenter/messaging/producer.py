@@ -1,0 +1,113 @@
+"""The producer: bytes to Kafka, acknowledged by all in-sync replicas.
+
+`Producer.produce` and one thread that polls; not `produce_batch` (drops headers) and not `AIOProducer` (refuses them).
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import confluent_kafka
+import structlog
+
+from usercenter.config.model import Kafka
+from usercenter.messaging.client import client_logger, client_settings
+
+log = structlog.get_logger()
+
+Headers = list[tuple[str, str | bytes | None]]
+Receipt = tuple[Any, confluent_kafka.KafkaError | None, int | None, int | None]
+"""The token given to `send`, the error or None, and where the message lies: partition and offset."""
+
+_PERMANENT = frozenset(
+    {
+        confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE,
+        confluent_kafka.KafkaError.INVALID_MSG,
+        confluent_kafka.KafkaError.INVALID_RECORD,
+        confluent_kafka.KafkaError._INVALID_ARG,  # noqa: SLF001  # the library's public constant
+    }
+)
+
+
+def is_permanent(error: confluent_kafka.KafkaError) -> bool:
+    """Whether the message itself can never be sent; everything else may pass later."""
+    return error.code() in _PERMANENT
+
+
+def producer_settings(kafka: Kafka) -> dict[str, Any]:
+    """Our producer settings in librdkafka's names."""
+    producer = kafka.producer
+    return {
+        "acks": producer.acks,
+        "enable.idempotence": producer.is_idempotent,
+        "retries": producer.retries,
+        "retry.backoff.ms": producer.retry_backoff_ms,
+        "batch.num.messages": producer.batch_messages,
+        "batch.size": producer.batch_bytes,
+        "linger.ms": producer.linger_ms,
+        "compression.type": producer.compression,
+        "message.timeout.ms": producer.delivery_timeout_ms,
+        "partitioner": "murmur2_random",
+        **client_settings(kafka),
+    }
+
+
+class Producer:
+    """Sends messages and reports each one's fate, in the event loop that made it."""
+
+    def __init__(self, kafka: Kafka, *, on_receipts: Callable[[list[Receipt]], None]) -> None:
+        self._producer = confluent_kafka.Producer(producer_settings(kafka), logger=client_logger())
+        self._on_receipts = on_receipts
+        self._loop = asyncio.get_running_loop()
+        self._receipts: deque[Receipt] = deque()
+        self._is_told = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    def send(self, token: Any, *, topic: str, key: str, value: bytes, headers: Iterable[tuple[str, str]]) -> bool:
+        """Hand over one message; never blocks. False means that the queue is full: nothing was taken, come back later.
+
+        Every message taken gets exactly one receipt, sooner or (by the delivery timeout) later.
+        """
+
+        def report(error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
+            self._report((token, error, message.partition(), message.offset()))
+
+        try:
+            self._producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
+        except BufferError:
+            return False
+        except confluent_kafka.KafkaException as error:
+            self._report((token, error.args[0], None, None))
+        return True
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """Wait for outstanding messages at most so long, then stop. What had no answer is reported as failed."""
+        remaining = await asyncio.to_thread(self._producer.flush, timeout_seconds)
+        if remaining:
+            log.warning("kafka.producer_gave_up", messages=remaining, next="they stay in the outbox and are sent again")
+            self._producer.purge()
+        await asyncio.to_thread(self._producer.flush, 1.0)
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.1)
+
+    def _report(self, receipt: Receipt) -> None:
+        self._receipts.append(receipt)
+        if not self._is_told:  # one call into the loop for many receipts
+            self._is_told = True
+            self._loop.call_soon_threadsafe(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._is_told = False
+        receipts = []
+        while self._receipts:
+            receipts.append(self._receipts.popleft())
+        if receipts:
+            self._on_receipts(receipts)

@@ -1,0 +1,125 @@
+"""The topics on the broker: made where they are missing, checked where they exist.
+
+Everything here blocks; call it from a thread.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Final
+
+import confluent_kafka
+import msgspec
+import structlog
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from usercenter.config.model import Kafka
+from usercenter.messaging.client import client_logger, client_settings, topics_by_stream
+
+log = structlog.get_logger()
+
+TIMEOUT_SECONDS: Final = 10.0
+
+
+class TopicMissing(Exception):
+    """The broker has no topic of that name."""
+
+
+class Partition(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition: who leads it, who has it, and which records it holds."""
+
+    partition: int
+    leader: int
+    replicas: list[int]
+    in_sync: list[int]
+    earliest_offset: int
+    next_offset: int
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as the broker describes it."""
+
+    name: str
+    partitions: list[Partition]
+
+
+def create_missing(kafka: Kafka) -> list[str]:
+    """Make those of our topics that are missing; returns their names. Logs what differs in those that exist.
+
+    Raises KafkaException with the broker's reason (not authorised, replication factor larger than the cluster …).
+    """
+    admin = AdminClient(client_settings(kafka), logger=client_logger())
+    existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    wanted = topics_by_stream(kafka).values()
+    _check(kafka, existing, wanted)
+    new = [
+        NewTopic(
+            name, num_partitions=kafka.new_topics.partitions, replication_factor=kafka.new_topics.replication_factor
+        )
+        for name in wanted
+        if name not in existing
+    ]
+    if new:
+        _wait_for_creation(admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS))
+    return [topic.topic for topic in new]
+
+
+def names(kafka: Kafka, *, include_internal: bool = False) -> dict[str, int]:
+    """All topics of the broker with their number of partitions."""
+    admin = AdminClient(client_settings(kafka), logger=client_logger())
+    topics = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    return {
+        name: len(topics[name].partitions) for name in sorted(topics) if include_internal or not name.startswith("__")
+    }
+
+
+def describe(kafka: Kafka, name: str) -> Topic:
+    """One topic with its partitions. Raises TopicMissing, and KafkaException when the broker cannot be asked."""
+    settings = client_settings(kafka) | {"group.id": "usercenter-describe", "enable.auto.commit": False}
+    consumer = confluent_kafka.Consumer(settings, logger=client_logger())
+    try:
+        metadata = consumer.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
+        if metadata.error is not None:
+            raise TopicMissing(f"there is no topic {name!r} on {', '.join(kafka.brokers)}: `usercenter topics list`")
+        return Topic(name=name, partitions=[_partition(consumer, name, each) for each in metadata.partitions.values()])
+    finally:
+        consumer.close()
+
+
+def _partition(consumer: confluent_kafka.Consumer, topic: str, metadata: Any) -> Partition:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, metadata.id), timeout=TIMEOUT_SECONDS)
+    return Partition(
+        partition=metadata.id,
+        leader=metadata.leader,
+        replicas=list(metadata.replicas),
+        in_sync=list(metadata.isrs),
+        earliest_offset=low,
+        next_offset=high,
+    )
+
+
+def _check(kafka: Kafka, existing: Mapping[str, Any], wanted: Any) -> None:
+    for name in wanted:
+        if name not in existing:
+            continue
+        partitions = existing[name].partitions
+        replicas = min((len(each.replicas) for each in partitions.values()), default=0)
+        if replicas < kafka.new_topics.replication_factor:
+            log.warning(
+                "kafka.topic_differs",
+                topic=name,
+                partitions=len(partitions),
+                replication_factor=replicas,
+                wanted_replication_factor=kafka.new_topics.replication_factor,
+                next="kafka-reassign-partitions raises it; kafka.new_topics only says how new topics are made",
+            )
+
+
+def _wait_for_creation(futures: Mapping[str, "Future[None]"]) -> None:
+    for name, future in futures.items():
+        try:
+            future.result(timeout=TIMEOUT_SECONDS)
+            log.info("kafka.topic_created", topic=name)
+        except confluent_kafka.KafkaException as error:
+            if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:  # another process was first
+                raise

@@ -1,0 +1,62 @@
+"""What has to be done now and then: look at the levels for the metrics, and forget what is past its retention."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from usercenter.config.model import Retention
+from usercenter.db import Database, Transaction, is_transient
+from usercenter.messaging import inbox, outbox, tasks
+from usercenter.messaging.groups import Handler
+from usercenter.metrics import Metrics
+
+log = structlog.get_logger()
+
+_MEASURE_EVERY_SECONDS: Final = 5.0
+_FORGET_EVERY_SECONDS: Final = 600.0
+_FORGET_AT_ONCE: Final = 10_000
+
+
+async def measure(database: Database, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+    """Keep the gauges of outbox, tasks and dead letters fresh until cancelled."""
+    while True:
+        try:
+            async with database.transaction() as tx:
+                await look(tx, metrics, handlers)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+        await asyncio.sleep(_MEASURE_EVERY_SECONDS)
+
+
+async def look(tx: Transaction, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
+    """Set the gauges to what the tables hold now."""
+    depth, oldest = await outbox.depth(tx)
+    metrics.outbox_depth.set(depth)
+    metrics.outbox_oldest.set(oldest.timestamp() if oldest else 0)
+    for handler in handlers:
+        metrics.tasks.labels(handler, "waiting").set(0)
+        metrics.tasks.labels(handler, "parked").set(0)
+        metrics.dead_letters.labels(handler).set(0)
+    for handler, is_parked, number in await tasks.counts(tx):
+        metrics.tasks.labels(handler, "parked" if is_parked else "waiting").set(number)
+    rows = await tx.fetch_all("select handler, count(*) from dead_letters where settled_at is null group by handler")
+    for handler, number in rows:
+        metrics.dead_letters.labels(handler).set(number)
+
+
+async def forget(database: Database, retention: Retention) -> None:
+    """Delete inbox rows past their retention, in small transactions, until cancelled."""
+    while True:
+        try:
+            async with database.transaction() as tx:
+                deleted = await inbox.forget_older_than(tx, days=retention.inbox_days, at_most=_FORGET_AT_ONCE)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            deleted = 0
+        if deleted:
+            log.info("inbox.forgotten", rows=deleted)
+        await asyncio.sleep(_FORGET_EVERY_SECONDS if deleted < _FORGET_AT_ONCE else 0)
