@@ -1,0 +1,58 @@
+"""What can stand in the way of a change to a user.
+
+UserError
+├── InvalidFields        the request itself is wrong; names every field
+├── UsernameTaken
+├── EmailTaken
+├── WrongCredentials     says the same for an unknown user and a wrong password
+├── AccountNotActive     the password was right, the account may not be used
+└── TokenInvalid         unknown, expired, forged, or of an ended session
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One wrong field: which, a code for programs, and a sentence for people that says what is allowed."""
+
+    field: str
+    code: str
+    message: str
+
+
+class UserError(Exception):
+    """The change was not made, nothing was stored, and the reason is the caller's to mend."""
+
+
+class InvalidFields(UserError):
+    """Fields of the request that are not as they must be."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{each.field}: {each.message}" for each in problems))
+        self.problems = list(problems)
+
+
+class UsernameTaken(UserError):
+    """Another account has this username; case does not tell names apart."""
+
+
+class EmailTaken(UserError):
+    """Another account has this address; case does not tell addresses apart."""
+
+
+class WrongCredentials(UserError):
+    """No account has this name or address with this password."""
+
+
+class AccountNotActive(UserError):
+    """The account is suspended, inactive or deleted."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the account is {status}")
+        self.status = status
+
+
+class TokenInvalid(UserError):
+    """The token gives no access (any more); log in again."""

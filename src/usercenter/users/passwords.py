@@ -1,0 +1,78 @@
+"""Passwords: what is accepted, and their hashes (argon2id, 19 MiB, t=2, p=1; OWASP Password Storage Cheat Sheet).
+
+Hashing happens in threads, at most one per core at once, so that it never holds up the event loop and a wave of logins
+queues instead of thrashing.
+"""
+
+import asyncio
+import os
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import argon2
+
+from usercenter.config.model import Accounts
+from usercenter.users.errors import Problem
+
+T = TypeVar("T")
+
+_MEMORY_KIB: Final = 19 * 1024
+
+
+def check_password(password: str, settings: Accounts) -> Problem | None:
+    """The problem with a new password under the configured policy, or None. Length alone counts by default."""
+    low, high = settings.password_min_length, settings.password_max_length
+    if not low <= len(password) <= high:
+        return Problem("password", "length", f"has {len(password)} characters; {low} to {high} are allowed")
+    if "\x00" in password:
+        return Problem("password", "character", "the character U+0000 is not allowed")
+    if settings.refuse_common_passwords and _is_common(password):
+        return Problem("password", "common", "is one of the most common passwords; choose a longer or rarer one")
+    return None
+
+
+def _is_common(password: str) -> bool:
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # 1 MB, only where the policy asks
+
+    return password.casefold() in FREQUENCY_LISTS["passwords"]
+
+
+class Passwords:
+    """Hashes and compares; shared by all requests of a process."""
+
+    def __init__(self) -> None:
+        self._hasher = argon2.PasswordHasher(time_cost=2, memory_cost=_MEMORY_KIB, parallelism=1)
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="argon2")
+        self._nobody = self._hasher.hash(os.urandom(16).hex())
+
+    async def hash(self, password: str) -> str:
+        """The hash to store; tens of milliseconds of one core, waiting its turn."""
+        return await self._in_thread(self._hasher.hash, _normal(password))
+
+    async def matches(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password belongs to the hash. Without one (no such user) it takes as long and says no."""
+        is_match = await self._in_thread(self._verify, password_hash or self._nobody, _normal(password))
+        return is_match and password_hash is not None
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: str) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+def _normal(password: str) -> str:
+    return unicodedata.normalize("NFC", password)  # the same characters from every keyboard (RFC 8265, OpaqueString)

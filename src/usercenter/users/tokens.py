@@ -1,0 +1,87 @@
+"""Tokens: short-lived access tokens that anybody with the public key can check, and opaque refresh tokens.
+
+Access tokens are JWTs signed with Ed25519 (RFC 8037, algorithm name of RFC 9864). Refresh tokens are 256 random bits;
+the database keeps their SHA-256 only, which is enough for a secret that cannot be guessed.
+"""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from usercenter.clock import Clock
+from usercenter.config.model import Tokens as Settings
+from usercenter.users.errors import TokenInvalid
+
+_ALGORITHM: Final = "Ed25519"
+_AUDIENCE: Final = "usercenter"
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """What a checked access token says."""
+
+    user_id: UUID
+    session_id: UUID
+
+
+class Tokens:
+    """Issues and checks."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._key = OKPKey.import_key(settings.private_key)
+        self._key_id = self._key.thumbprint()
+
+    def issue_access(self, user_id: UUID, session_id: UUID) -> str:
+        """A JWT for this session, valid for `tokens.access_minutes`."""
+        now = self._clock.now()
+        claims: dict[str, Any] = {
+            "iss": self._settings.issuer,
+            "aud": _AUDIENCE,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "iat": int(now.timestamp()),
+            "exp": int((now + timedelta(minutes=self._settings.access_minutes)).timestamp()),
+        }
+        return jwt.encode({"alg": _ALGORITHM, "kid": self._key_id}, claims, self._key, algorithms=[_ALGORITHM])
+
+    def check_access(self, token: str) -> Claims:
+        """What the token says, if it is ours and still valid. Does not look whether the session has been ended.
+
+        Raises TokenInvalid.
+        """
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[_ALGORITHM]).claims
+            jwt.JWTClaimsRegistry(
+                now=int(self._clock.now().timestamp()),
+                iss={"essential": True, "value": self._settings.issuer},
+                aud={"essential": True, "value": _AUDIENCE},
+                exp={"essential": True},
+            ).validate(claims)
+            return Claims(UUID(claims["sub"]), UUID(claims["sid"]))
+        except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TokenInvalid("the access token is not valid (any more): log in again") from error
+
+    def derive_key(self, purpose: str, *, salt: bytes = b"") -> bytes:
+        """32 secret bytes for another purpose, the same in every process that signs with this key (HKDF-SHA256)."""
+        material = self._key.as_bytes(private=True)
+        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=purpose.encode()).derive(material)
+
+
+def new_refresh_token() -> str:
+    """A fresh refresh token."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_refresh_token(token: str) -> bytes:
+    """What the database keeps of it."""
+    return hashlib.sha256(token.encode()).digest()
