@@ -1,0 +1,56 @@
+"""The application: routes, errors and the description for machines, joined."""
+
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, License, SecurityScheme
+
+from usercenter import __version__
+from usercenter.api import health, problems
+from usercenter.api.observed import Application, Observed
+from usercenter.api.services import Services
+from usercenter.api.users import UserController
+
+
+def front_door(services: Services) -> Application:
+    """The whole API, for a process with the role `api`."""
+    return _application(services, [UserController, *_HEALTH])
+
+
+def service_door(services: Services) -> Application:
+    """Health and metrics alone, for a process without it."""
+    return _application(services, _HEALTH)
+
+
+_HEALTH: list[Any] = [health.live, health.ready, health.health, health.metrics]
+
+
+def _application(services: Services, routes: list[Any]) -> Application:
+    litestar = Litestar(
+        routes,
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        state=State({"services": services}),
+        exception_handlers=problems.HANDLERS,
+        openapi_config=_description(),
+        request_max_body_size=services.config.server.max_body_bytes,
+        logging_config=None,
+        debug=False,
+    )
+    return Observed(litestar, services.metrics)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
+
+
+def _description() -> OpenAPIConfig:
+    bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    return OpenAPIConfig(
+        title="usercenter",
+        version=__version__,
+        description="Accounts: who may have one, and how their owners prove to be it.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        path="/",
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        components=Components(security_schemes={"bearer": bearer}),
+    )

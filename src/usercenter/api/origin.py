@@ -1,0 +1,27 @@
+"""Where a request comes from, as its event will tell it."""
+
+import re
+from typing import Final
+
+from usercenter.api.observed import REQUEST_ID
+from usercenter.api.services import ApiRequest
+from usercenter.events import Origin
+
+_LONGEST_USER_AGENT: Final = 500
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context
+
+
+def origin_of(request: ApiRequest) -> Origin:
+    """The request's id, address, user agent and trace; foreign text is cut to printable characters."""
+    user_agent = request.headers.get("User-Agent")
+    traceparent = request.headers.get("traceparent", "")
+    return Origin(
+        request_id=str(request.scope.get(REQUEST_ID, "")),
+        ip_address=request.client.host if request.client else None,
+        user_agent=_printable(user_agent)[:_LONGEST_USER_AGENT] if user_agent else None,
+        traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
+    )
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,129 @@
+"""Errors as the client gets them: problem+json (RFC 9457) with the members `error`, `message` and `code` beside it.
+
+`error` is the stable name for programs, `message` the sentence for people, `code` the HTTP status.
+"""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+
+from usercenter.api.idempotency import KeyReused
+from usercenter.api.observed import REQUEST_ID
+from usercenter.api.reading import Malformed
+from usercenter.db import TRANSIENT, DatabaseUnavailable
+from usercenter.users.errors import (
+    AccountNotActive,
+    EmailTaken,
+    InvalidFields,
+    Problem,
+    TokenInvalid,
+    UsernameTaken,
+    WrongCredentials,
+)
+
+log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 2
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="usercenter"'}
+_RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    error: str
+    message: str
+    code: int
+    request_id: str
+    errors: list[Problem] = []
+    """Every wrong field, where fields are the reason."""
+
+
+def answer(
+    request: AnyRequest,
+    status: int,
+    error: str,
+    message: str,
+    *,
+    problems: list[Problem] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[ProblemDetails]:
+    """An error as the client gets it."""
+    body = ProblemDetails(
+        type=f"urn:usercenter:problem:{error}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=message,
+        instance=request.url.path,
+        error=error,
+        message=message,
+        code=status,
+        request_id=str(request.scope.get(REQUEST_ID, "")),
+        errors=problems or [],
+    )
+    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def errors(*statuses: int) -> dict[int, ResponseSpec]:
+    """The errors of a route, for its OpenAPI description."""
+    return {status: ResponseSpec(ProblemDetails, media_type=MEDIA_TYPE, generate_examples=False) for status in statuses}
+
+
+def _invalid(request: AnyRequest, error: InvalidFields) -> Response[ProblemDetails]:
+    return answer(request, 400, "invalid_fields", str(error), problems=error.problems)
+
+
+def _named(status: int, name: str, headers: dict[str, str] | None = None) -> Any:
+    def handle(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
+        return answer(request, status, name, str(error), headers=headers)
+
+    return handle
+
+
+def _unavailable(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
+    log.warning("http.database_unavailable", error=error.__class__.__name__)
+    message = f"the database cannot be reached at the moment: try again in {RETRY_AFTER_SECONDS} seconds"
+    return answer(request, 503, "database_unavailable", message, headers=_RETRY)
+
+
+def _http(request: AnyRequest, error: HTTPException) -> Response[ProblemDetails]:
+    status = error.status_code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _unexpected(request, error)
+    name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    return answer(request, status, name, error.detail or HTTPStatus(status).description, headers=error.headers)
+
+
+def _unexpected(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
+    log.error("http.request_failed", exc_info=error)
+    message = "this is our fault: the request failed, and what it began was undone; the request id finds it in the log"
+    return answer(request, 500, "internal_error", message)
+
+
+HANDLERS: Final[dict[int | type[Exception], Any]] = {
+    InvalidFields: _invalid,
+    Malformed: _named(400, "malformed_body"),
+    WrongCredentials: _named(401, "wrong_credentials", _CHALLENGE),
+    TokenInvalid: _named(401, "token_invalid", _CHALLENGE),
+    AccountNotActive: _named(403, "account_not_active"),
+    UsernameTaken: _named(409, "username_taken"),
+    EmailTaken: _named(409, "email_taken"),
+    KeyReused: _named(422, "idempotency_key_reused"),
+    DatabaseUnavailable: _unavailable,
+    HTTPException: _http,
+    Exception: _unexpected,
+    **dict.fromkeys(TRANSIENT, _unavailable),
+}

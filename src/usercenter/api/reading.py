@@ -1,0 +1,89 @@
+"""Request bodies: JSON into a struct, with every wrong field named and not only the first."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from litestar.dto import MsgspecDTO
+
+from usercenter.config.model import Accounts
+from usercenter.users.errors import InvalidFields, Problem
+
+_MOST_PROBLEMS: Final = 50
+_LONGEST_NAME: Final = 60
+
+
+class Malformed(Exception):
+    """The body is not JSON."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request body must be: a struct, and the rules that its fields follow beside their types."""
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        """What the rules say about those fields that are there and have the right type."""
+        del values, accounts
+        return []
+
+
+T = TypeVar("T", bound=Request)
+
+
+class Body(MsgspecDTO[T], Generic[T]):
+    """Reads the body of a request with `read`; used as `dto=Body[RegisterRequest]`."""
+
+    def decode_bytes(self, value: bytes) -> Any:
+        accounts: Accounts = self.asgi_connection.app.state.services.config.accounts
+        return read(value, self.model_type, accounts)
+
+
+def read(raw: bytes, kind: type[T], accounts: Accounts) -> T:
+    """The request that the body holds.
+
+    Raises Malformed, and InvalidFields with every field that is unknown, missing, of the wrong type or against a rule.
+    """
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Malformed(f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidFields([Problem("", "type", "the body must be a JSON object")])
+    values: dict[str, Any] = {}
+    problems = _unknown(body, kind)
+    for field in msgspec.structs.fields(kind):
+        if problem := _convert(field, body, values):
+            problems.append(problem)
+    problems += kind.problems(values, accounts)
+    if problems:
+        raise InvalidFields(problems[:_MOST_PROBLEMS])
+    return kind(**values)
+
+
+def _convert(field: msgspec.structs.FieldInfo, body: dict[str, Any], values: dict[str, Any]) -> Problem | None:
+    if field.encode_name not in body:
+        return Problem(field.encode_name, "missing", "is required") if field.required else None
+    try:
+        values[field.name] = msgspec.convert(body[field.encode_name], field.type)
+    except msgspec.ValidationError as error:
+        return Problem(field.encode_name, "type", _plain(error))
+    return None
+
+
+def _unknown(body: dict[str, Any], kind: type[msgspec.Struct]) -> list[Problem]:
+    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    return [
+        Problem(_printable(name), "unknown", f"is no field of this request; its fields are {', '.join(known)}")
+        for name in body
+        if name not in known
+    ]
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    text = str(error).replace("`", "")
+    return text[:1].lower() + text[1:]
+
+
+def _printable(name: str) -> str:
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+    return shown[:_LONGEST_NAME]

@@ -1,0 +1,41 @@
+"""What the routes work with; bootstrap builds it once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import redis.asyncio as redis
+from litestar import Request
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+
+from usercenter.api.idempotency import IdempotencyKeys
+from usercenter.clock import Clock
+from usercenter.config.model import Config
+from usercenter.db import Database
+from usercenter.messaging.brokers import KafkaState
+from usercenter.metrics import Metrics
+from usercenter.users.passwords import Passwords
+from usercenter.users.tokens import Tokens
+
+ApiRequest = Request[Any, Any, State]
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a request may need."""
+
+    config: Config
+    clock: Clock
+    database: Database
+    metrics: Metrics
+    passwords: Passwords
+    tokens: Tokens
+    idempotency: IdempotencyKeys
+    cache: redis.Redis | None
+    kafka_state: Callable[[], KafkaState]
+    problems: Callable[[], list[str]]
+    """What keeps this process from working, by its own parts; without looking at the network."""
+
+
+OurServices = NamedDependency[Services]
+"""How a route asks for them."""

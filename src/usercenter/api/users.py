@@ -1,0 +1,100 @@
+"""`/api/v1/users`: register, log in, who am I."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.params import HeaderParameter, JSONBody
+
+from usercenter.api.idempotency import LONGEST_KEY, Answer
+from usercenter.api.origin import origin_of
+from usercenter.api.problems import errors
+from usercenter.api.reading import Body
+from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.views import LoginRequest, Me, RegisterRequest, SignedIn, UserView
+from usercenter.db import Transaction
+from usercenter.events import Origin
+from usercenter.users import service
+from usercenter.users.errors import TokenInvalid, WrongCredentials
+from usercenter.users.model import User
+
+
+class UserController(Controller):
+    """The routes of an account's owner."""
+
+    path = "/api/v1/users"
+    tags = ("users",)
+
+    @post("/register", dto=Body[RegisterRequest], responses=errors(400, 409, 413, 422, 503))
+    async def register(
+        self,
+        request: ApiRequest,
+        services: OurServices,
+        data: JSONBody[RegisterRequest],
+        key: Annotated[
+            str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=LONGEST_KEY, required=False)
+        ] = None,
+    ) -> Response[SignedIn]:
+        """Open an account: 201, or nothing has happened. With an Idempotency-Key it may be sent again without harm."""
+        draft = service.draft_of(services.config.accounts, **msgspec.structs.asdict(data))
+        password_hash = await services.passwords.hash(draft.password)
+        origin, keys, body = origin_of(request), services.idempotency, await request.body()
+        async with services.database.transaction() as tx:
+            if key and (earlier := await keys.claim(tx, scope="register", key=key, request=body)):
+                return _json(earlier)
+            user = await service.register(tx, draft, password_hash=password_hash, origin=origin, clock=services.clock)
+            signed_in = await _signed_in(tx, services, user, origin, "Welcome! Your account is open.")
+            answer = Answer(201, msgspec.json.encode(signed_in))
+            if key:
+                await keys.keep(tx, answer, scope="register", key=key)
+        return _json(answer)
+
+    @post("/login", dto=Body[LoginRequest], status_code=200, responses=errors(400, 401, 403, 413, 503))
+    async def log_in(self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]) -> SignedIn:
+        """Begin a session with username or address and password."""
+        async with services.database.transaction() as tx:
+            found = await service.find_credentials(tx, username=data.username, email=data.email)
+        is_right = await services.passwords.matches(data.password, found[1] if found else None)
+        if found is None or not is_right:
+            raise WrongCredentials("no account has this name or address with this password")
+        user_id, password_hash = found
+        renewed = await _renewed_hash(services, password_hash, data.password)
+        origin = origin_of(request)
+        async with services.database.transaction() as tx:
+            user = await service.log_in(tx, user_id, password_hash=password_hash, origin=origin, clock=services.clock)
+            if renewed:
+                await service.renew_hash(tx, user_id, old=password_hash, new=renewed)
+            return await _signed_in(tx, services, user, origin, "Welcome back.")
+
+    @get("/me", responses=errors(401, 503), security=[{"bearer": []}])
+    async def me(self, request: ApiRequest, services: OurServices) -> Me:
+        """The user to whom the access token belongs."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise TokenInvalid("send the access token: Authorization: Bearer <token>")
+        claims = services.tokens.check_access(token.strip())
+        async with services.database.transaction() as tx:
+            return Me(UserView.of(await service.owner_of(tx, claims, clock=services.clock)))
+
+
+async def _renewed_hash(services: Services, password_hash: str, password: str) -> str | None:
+    if not services.passwords.is_outdated(password_hash):
+        return None
+    return await services.passwords.hash(password)
+
+
+async def _signed_in(tx: Transaction, services: Services, user: User, origin: Origin, message: str) -> SignedIn:
+    settings = services.config.tokens
+    session = await service.open_session(tx, user, days=settings.refresh_days, origin=origin, clock=services.clock)
+    return SignedIn(
+        user=UserView.of(user),
+        token=services.tokens.issue_access(user.id, session.id),
+        refresh_token=session.refresh_token,
+        expires_in=settings.access_minutes * 60,
+        message=message,
+    )
+
+
+def _json(answer: Answer) -> Response[SignedIn]:
+    body: Any = answer.body  # bytes pass through as they are
+    return Response(body, status_code=answer.status, media_type="application/json")

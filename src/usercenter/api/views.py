@@ -1,0 +1,94 @@
+"""What goes in and out of `/api/v1/users`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from usercenter.api.reading import Request
+from usercenter.config.model import Accounts
+from usercenter.users import service
+from usercenter.users.errors import Problem
+from usercenter.users.model import Status, User
+
+Locale = Literal["en", "zh-CN"]
+
+
+class RegisterRequest(Request, frozen=True, kw_only=True):
+    """A wish to open an account."""
+
+    username: str
+    email: str
+    password: str
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    locale: Locale | None = None
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return service.problems_of(accounts, values)
+
+    def __repr__(self) -> str:
+        return "RegisterRequest(…)"  # it holds a password
+
+
+class LoginRequest(Request, frozen=True, kw_only=True):
+    """A username or an address, and the password."""
+
+    password: str
+    username: str | None = None
+    email: str | None = None
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        del accounts
+        if (values.get("username") is None) == (values.get("email") is None):
+            return [Problem("email", "missing", "give either email or username")]
+        return []
+
+    def __repr__(self) -> str:
+        return "LoginRequest(…)"  # it holds a password
+
+
+class UserView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A user as its owner sees it."""
+
+    id: UUID
+    username: str
+    email: str
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    locale: str | None = None
+    status: Status
+    is_active: bool
+    email_verified: bool
+    created_at: datetime
+    updated_at: datetime
+    sequence: int
+
+    @classmethod
+    def of(cls, user: User) -> "UserView":
+        """The view of a user."""
+        return cls(is_active=user.is_active, **msgspec.structs.asdict(user))
+
+
+class SignedIn(msgspec.Struct, kw_only=True):
+    """A user with the tokens of a new session."""
+
+    user: UserView
+    token: str
+    refresh_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the scheme of RFC 6750
+    expires_in: int
+    """Seconds until `token` has to be refreshed."""
+    message: str
+
+
+class Me(msgspec.Struct):
+    """The caller."""
+
+    user: UserView

@@ -1,0 +1,78 @@
+"""uvicorn, held by us: bound before it serves, and stopped by us and not by signals of its own."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from usercenter.config.model import Server as Settings
+
+
+class PortTaken(Exception):
+    """Another program listens on the port that the service is to use."""
+
+
+class _Quiet(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # whoever runs the process decides what a signal means
+
+
+class HttpServer:
+    """An ASGI application on a TCP port."""
+
+    def __init__(self, application: Any, settings: Settings, *, port: int) -> None:
+        self._socket = _bind(settings.host, port)
+        self._server = _Quiet(
+            uvicorn.Config(
+                application,
+                loop="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies,
+                timeout_graceful_shutdown=settings.stop_seconds,
+                backlog=1024,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that it really listens on."""
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn has no event for it
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Accept nothing new, answer what was asked, bounded by `server.stop_seconds`. May be called twice."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._socket.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"{host}:{port} cannot be used ({error.strerror}): stop what listens there, or choose another port, "
+            "say USERCENTER_SERVER__PORT=8090"
+        ) from error
+    listener.set_inheritable(False)
+    return listener
