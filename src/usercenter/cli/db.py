@@ -1,0 +1,42 @@
+"""`usercenter db`."""
+
+import sys
+
+from usercenter.cli import UNREACHABLE
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.settings import ConfigFile, of_running
+
+
+def upgrade(*, config: ConfigFile = None) -> None:
+    """Bring the schema up to this version of the code; does nothing when it is.
+
+    Example: usercenter db upgrade
+    """
+    from sqlalchemy.exc import OperationalError
+
+    from usercenter import migrations
+
+    try:
+        before, after = migrations.upgrade(of_running(config).database.url)
+    except OperationalError as error:
+        raise CommandFailed(f"PostgreSQL cannot be reached: {error.orig}", status=UNREACHABLE) from error
+    print(f"schema: {before or 'empty'} → {after}", file=sys.stderr)  # noqa: T201
+
+
+def current(*, config: ConfigFile = None) -> int:
+    """Print the schema's revision; status 1 when it is not the one that this code needs.
+
+    Example: usercenter db current
+    """
+    from sqlalchemy.exc import OperationalError
+
+    from usercenter import migrations
+
+    try:
+        found = migrations.current(of_running(config).database.url)
+    except OperationalError as error:
+        raise CommandFailed(f"PostgreSQL cannot be reached: {error.orig}", status=UNREACHABLE) from error
+    print(found or "empty")  # noqa: T201
+    if found != migrations.head():
+        raise CommandFailed(f"this code needs {migrations.head()}: run `usercenter db upgrade`")
+    return 0

@@ -1,0 +1,51 @@
+"""What a person reads when a command cannot do its work: the reason and the next step on stderr, and a status."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from usercenter.cli import CHECK_FAILED, UNREACHABLE, WRONG_USAGE
+
+
+class CommandFailed(Exception):
+    """The command did not do what it was asked to; the message says why and what to do next."""
+
+    def __init__(self, message: str, *, status: int = CHECK_FAILED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the failures that we know into a message and an exit status; others keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        print(f"usercenter: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(status)
+
+
+def _status(error: Exception) -> int | None:
+    """The exit status for an error that explains itself; imports late, for this is the slow path."""
+    from usercenter.config import ConfigInvalid
+    from usercenter.db import DatabaseUnavailable
+    from usercenter.embedded.errors import EmbeddedError
+    from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.topics import TopicMissing
+    from usercenter.notify.errors import TemplateUnknown
+    from usercenter.server import PortTaken
+
+    if isinstance(error, CommandFailed):
+        return error.status
+    if isinstance(error, ConfigInvalid | TemplateUnknown):
+        return WRONG_USAGE
+    if isinstance(error, DatabaseUnavailable | BrokerFailure):
+        return UNREACHABLE
+    if isinstance(error, EmbeddedError | PortTaken | TopicMissing):
+        return CHECK_FAILED
+    return None

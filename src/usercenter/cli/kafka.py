@@ -1,0 +1,15 @@
+"""`usercenter kafka TOOL …`: Kafka's own tools, from the embedded jars."""
+
+from usercenter.cli.settings import of_running
+
+
+def kafka(tool: str, /, *arguments: str) -> int:
+    """Run one of Kafka's own tools against the configured brokers; all that follows its name goes to the tool.
+
+    Tools: console-consumer, console-producer, topics, consumer-groups, configs, broker-api-versions.
+
+    Example: usercenter kafka console-consumer --topic user.events --from-beginning
+    """
+    from usercenter.embedded.kafka_tools import run_tool
+
+    return run_tool(tool, list(arguments), brokers=of_running(None).kafka.brokers)

@@ -1,0 +1,68 @@
+"""What `run` and `demo` share: an event loop that ends in order on Ctrl-C and SIGTERM, the parts, and the service."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from msgspec.structs import replace
+
+from usercenter import bootstrap, migrations
+from usercenter.bootstrap import Role, Service
+from usercenter.config import Config
+from usercenter.embedded import endpoints
+from usercenter.embedded.parts import Running, attached, data_dir, running
+
+Announce = Callable[[str], None]
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    """Run `main` in an event loop (uvloop where there is one); its argument is set by SIGINT and SIGTERM."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_with_signals(main))
+
+
+@asynccontextmanager
+async def service(
+    config: Config, *, roles: Collection[Role], announce: Announce
+) -> AsyncIterator[tuple[Service, Running | None]]:
+    """The service, on embedded parts where the configuration has no address for them.
+
+    Parts that another process runs on the same data directory are used, not started again.
+    """
+    async with AsyncExitStack() as stack:
+        parts = None
+        if config.embedded.is_enabled and endpoints.read(data_dir(config)) is not None:
+            config = attached(config)
+            announce("using the parts that run already")
+        elif config.embedded.is_enabled:
+            parts = await stack.enter_async_context(running(config, announce=announce))
+            config = parts.config
+            await asyncio.to_thread(migrations.upgrade, config.database.url)
+        process = await stack.enter_async_context(bootstrap.running(config, roles=roles))
+        if parts is not None:
+            endpoints.write(parts.data_dir, replace(parts.endpoints, server_url=process.url))
+        yield process, parts
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return await main(stopping)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

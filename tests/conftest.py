@@ -1,0 +1,43 @@
+"""The parts that all tests share, started once; and a world of its own for each test that asks for one."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from harness import World, config_of, execute, new_database, with_database
+from msgspec.structs import replace
+
+from usercenter import logs, migrations
+from usercenter.config.model import Config, Embedded, Logging
+from usercenter.db import Database
+from usercenter.embedded.parts import Running, running
+
+TEMPLATE = "usercenter_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _logs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    logs.configure(Logging(file=str(tmp_path_factory.mktemp("logs") / "usercenter.log")), to_stderr=False)
+
+
+@pytest.fixture(scope="session")
+async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """Real PostgreSQL, Apache Kafka, Valkey and a mail catcher, with a migrated template database."""
+    folder: Path = tmp_path_factory.mktemp("parts")
+    config = Config(embedded=Embedded(is_enabled=True, data_dir=str(folder)), logging=Logging(file=""))
+    async with running(config, announce=print) as started:
+        execute(started.config.database.url, f"create database {TEMPLATE}")
+        migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
+        yield started
+
+
+@pytest.fixture
+async def world(parts: Running) -> AsyncIterator[World]:
+    """A database and topics for one test alone."""
+    config = config_of(parts, new_database(parts, TEMPLATE))
+    database = Database(replace(config.database, pool_min=1, pool_max=4))
+    await database.open()
+    try:
+        yield World(parts, config, database)
+    finally:
+        await database.close()

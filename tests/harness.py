@@ -1,0 +1,140 @@
+"""What tests share: the service on a database and topics of its own, and waiting for what must come."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx
+import psycopg
+from msgspec.structs import replace
+
+from usercenter import bootstrap
+from usercenter.bootstrap import ROLES, Role, Service
+from usercenter.config.model import Config, Topics
+from usercenter.db import Database, Signal
+from usercenter.embedded.mail_catcher import CaughtMail
+from usercenter.embedded.parts import Running
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 30.0
+
+
+async def eventually(
+    look: Callable[[], Awaitable[T]],
+    is_there: Callable[[T], bool] = bool,
+    *,
+    what: str,
+    timeout_seconds: float = PATIENCE_SECONDS,
+) -> T:
+    """Look again and again until it is there; fails with the last look when it does not come."""
+    deadline = time.monotonic() + timeout_seconds
+    pause = Signal()  # never set: its wait is the pause between two looks
+    while True:
+        found = await look()
+        if is_there(found):
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come within {timeout_seconds:g} s; last seen: {found!r}")
+        await pause.wait(0.02)
+
+
+class World:
+    """A database and topics that belong to one test, on the parts that all tests share."""
+
+    def __init__(self, parts: Running, config: Config, database: Database) -> None:
+        self.parts = parts
+        self.config = config
+        self.database = database
+
+    @asynccontextmanager
+    async def service(
+        self, *, roles: Collection[Role] = ROLES, config: Config | None = None
+    ) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+        """The service in this process, with a client for its HTTP API."""
+        async with (
+            bootstrap.running(config or self.config, roles=roles) as service,
+            httpx.AsyncClient(base_url=service.url, timeout=30) as client,
+        ):
+            yield service, client
+
+    async def rows(self, query: Any, *parameters: Any) -> list[Any]:
+        """Rows of the test's database."""
+        async with self.database.transaction() as tx:
+            return await tx.fetch_all(query, parameters)
+
+    async def value(self, query: Any, *parameters: Any) -> Any:
+        """The first column of the first row."""
+        return (await self.rows(query, *parameters))[0][0]
+
+    async def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return int(await self.value(f"select count(*) from {table}"))  # noqa: S608  # a name from the test
+
+    def mails(self) -> list[CaughtMail]:
+        """The mails to addresses of this test, in the order of arrival."""
+        assert self.parts.mail is not None
+        return [mail for mail in self.parts.mail.mails if self.domain in str(mail.recipients)]
+
+    @property
+    def domain(self) -> str:
+        """The mail domain of this test's users: tells its mails from those of others."""
+        return f"{self.config.kafka.client_id}.example.com"
+
+    def email(self, name: str) -> str:
+        """An address of this test."""
+        return f"{name}@{self.domain}"
+
+    def registration(self, name: str, **fields: Any) -> dict[str, Any]:
+        """A body for POST /register."""
+        return {"username": name, "email": self.email(name), "password": "password123", **fields}
+
+
+def config_of(parts: Running, database_url: str) -> Config:
+    """A configuration with topics, groups and client ids that nobody else uses, and free ports."""
+    mark = f"t{uuid4().hex[:10]}"
+    config = parts.config
+    kafka = replace(
+        config.kafka,
+        client_id=mark,
+        group_id=f"{mark}.usercenter",
+        topics=Topics(
+            user_events=f"{mark}.user.events",
+            user_notifications=f"{mark}.user.notifications",
+            user_analytics=f"{mark}.user.analytics",
+        ),
+    )
+    return replace(
+        config,
+        kafka=kafka,
+        database=replace(config.database, url=database_url),
+        tasks=replace(config.tasks, first_retry_ms=50, lease_seconds=4),
+        relay=replace(config.relay, lease_seconds=4),
+        server=replace(config.server, port=0, monitoring_port=0),
+        embedded=replace(config.embedded, is_enabled=False),
+    )
+
+
+def new_database(parts: Running, template: str) -> str:
+    """A fresh copy of the migrated template; returns its URL."""
+    name = f"test_{uuid4().hex[:12]}"
+    execute(parts.config.database.url, f"create database {name} template {template}")
+    return with_database(parts.config.database.url, name)
+
+
+def execute(url: str, statement: Any) -> None:
+    """One statement outside any transaction."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return psycopg.conninfo.make_conninfo(url, dbname=name) if "://" not in url else _replace_path(url, name)
+
+
+def _replace_path(url: str, name: str) -> str:
+    head, _, query = url.partition("?")
+    return head.rsplit("/", 1)[0] + "/" + name + (f"?{query}" if query else "")
