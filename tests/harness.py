@@ -1,12 +1,20 @@
 """What tests share: the service on a database and topics of its own, and waiting for what must come."""
 
+import asyncio
+import inspect
+import os
+import signal
+import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import confluent_kafka
 import httpx
+import msgspec
 import psycopg
 from msgspec.structs import replace
 
@@ -16,6 +24,9 @@ from usercenter.config.model import Config, Topics
 from usercenter.db import Database, Signal
 from usercenter.embedded.mail_catcher import CaughtMail
 from usercenter.embedded.parts import Running
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.consumer import received
+from usercenter.messaging.router import Received
 
 T = TypeVar("T")
 
@@ -23,7 +34,7 @@ PATIENCE_SECONDS = 30.0
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]],
+    look: Callable[[], T | Awaitable[T]],
     is_there: Callable[[T], bool] = bool,
     *,
     what: str,
@@ -33,7 +44,8 @@ async def eventually(
     deadline = time.monotonic() + timeout_seconds
     pause = Signal()  # never set: its wait is the pause between two looks
     while True:
-        found = await look()
+        seen = look()
+        found: T = await seen if inspect.isawaitable(seen) else seen  # type: ignore[assignment]
         if is_there(found):
             return found
         if time.monotonic() > deadline:
@@ -60,6 +72,39 @@ class World:
         ):
             yield service, client
 
+    @asynccontextmanager
+    async def process(
+        self, *, roles: str = "api,relay,worker", config: Config | None = None
+    ) -> AsyncIterator["Process"]:
+        """The service as a process of its own, as `usercenter run` starts it; killed at the end if it still runs."""
+        with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
+            file.write(msgspec.yaml.encode(config or self.config))
+            file.flush()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "usercenter", "run", "--roles", roles, "--config", file.name,
+                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            process = Process(child)
+            try:
+                await process.until_up()
+                yield process
+            finally:
+                await process.end()
+
+    async def command(self, *arguments: str, server_port: int = 0) -> tuple[int, str]:
+        """Run `usercenter …` on this world to its end; returns the exit status and what it said, stdout and stderr."""
+        config = replace(self.config, server=replace(self.config.server, port=server_port))
+        with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
+            file.write(msgspec.yaml.encode(config))
+            file.flush()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "usercenter", *arguments,
+                env={**os.environ, "USERCENTER_CONFIG": file.name},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            said, _ = await asyncio.wait_for(child.communicate(), PATIENCE_SECONDS)
+        return child.returncode or 0, said.decode()
+
     async def rows(self, query: Any, *parameters: Any) -> list[Any]:
         """Rows of the test's database."""
         async with self.database.transaction() as tx:
@@ -72,6 +117,23 @@ class World:
     async def count(self, table: str) -> int:
         """How many rows a table has."""
         return int(await self.value(f"select count(*) from {table}"))  # noqa: S608  # a name from the test
+
+    def messages(self, stream: str) -> list[Received]:
+        """Everything that lies on a topic, in the order of each partition. Blocks for a moment."""
+        settings = {"bootstrap.servers": ",".join(self.config.kafka.brokers), "group.id": "looking-on"}
+        consumer = confluent_kafka.Consumer(settings)
+        topic = topics_by_stream(self.config.kafka)[stream]
+        found = []
+        for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions:
+            partition = confluent_kafka.TopicPartition(topic, number, 0)
+            _, end = consumer.get_watermark_offsets(partition, timeout=10)
+            consumer.assign([partition])
+            while end > 0 and (message := consumer.poll(10)) is not None:
+                found.append(received(message))
+                if found[-1].offset >= end - 1:
+                    break
+        consumer.close()
+        return found
 
     def mails(self) -> list[CaughtMail]:
         """The mails to addresses of this test, in the order of arrival."""
@@ -92,6 +154,45 @@ class World:
         return {"username": name, "email": self.email(name), "password": "password123", **fields}
 
 
+class Process:
+    """A running `usercenter run`."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self.child = child
+        self.lines: list[str] = []
+        self.url = ""
+        self._is_up = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def until_up(self) -> None:
+        """Wait until it answers HTTP."""
+        waiting = asyncio.create_task(self._is_up.wait())
+        await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_SECONDS)
+        waiting.cancel()
+        assert self.url, "the process did not come up:\n" + "\n".join(self.lines)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, return the exit status."""
+        self.child.send_signal(number)
+        return await asyncio.wait_for(self.child.wait(), PATIENCE_SECONDS)
+
+    async def end(self) -> None:
+        """Kill it if it still runs, and read what it said to the end."""
+        if self.child.returncode is None:
+            self.child.kill()
+        await self.child.wait()
+        await self._reading
+
+    async def _read(self) -> None:
+        assert self.child.stderr is not None
+        async for line in self.child.stderr:
+            text = line.decode().rstrip()
+            self.lines.append(text)
+            if " answers at " in text and not text.startswith("{"):
+                self.url = text.rsplit(" ", 1)[1]
+                self._is_up.set()
+
+
 def config_of(parts: Running, database_url: str) -> Config:
     """A configuration with topics, groups and client ids that nobody else uses, and free ports."""
     mark = f"t{uuid4().hex[:10]}"
@@ -106,9 +207,10 @@ def config_of(parts: Running, database_url: str) -> Config:
             user_analytics=f"{mark}.user.analytics",
         ),
     )
+    quick = replace(kafka.consumer, session_timeout_ms=3000, heartbeat_interval_ms=1000)
     return replace(
         config,
-        kafka=kafka,
+        kafka=replace(kafka, consumer=quick),
         database=replace(config.database, url=database_url),
         tasks=replace(config.tasks, first_retry_ms=50, lease_seconds=4),
         relay=replace(config.relay, lease_seconds=4),

@@ -96,6 +96,10 @@ class Service:
         schema = [self._schema_problem] if self._schema_problem else []
         return [*schema, *self._loops.problems(), *self._post.problems()]
 
+    def is_reading(self) -> bool:
+        """Whether every consumer group of this process has its partitions."""
+        return self._post.is_reading()
+
     async def start(self) -> None:
         """Begin all that this process's roles ask for."""
         await self.database.open()

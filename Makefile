@@ -1,0 +1,60 @@
+# usercenter: everything that one types. `make demo` and `make test` install what they need themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo run test check fmt lint bench clean
+
+help: ## these words
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(RUN) ## a registration from the request to the welcome mail, on embedded parts
+	@$(BIN)/usercenter demo
+
+run: $(RUN) ## the service on embedded parts, until Ctrl-C
+	@$(BIN)/usercenter run
+
+test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV) lint ## what CI checks: lint, types, layers, then the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV) ## style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+fmt: $(DEV) ## mend the style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(DEV) ## measure against others in the same run (see bench/README.md)
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove the environment, caches and embedded data of this folder
+	rm -rf $(VENV) .usercenter logs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "usercenter needs Python 3.11 or newer: make PYTHON=python3.12 demo" >&2; exit 1; }
+	@echo "making a virtual environment in $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the service needs (once)" >&2
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the tests need (once)" >&2
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(RUN)
