@@ -11,11 +11,11 @@ from sqlalchemy.exc import OperationalError
 
 from usercenter import migrations
 from usercenter.api.app import front_door, service_door
-from usercenter.api.idempotency import IdempotencyKeys
+from usercenter.api.idempotency import IdempotencyKeys, forget_older_than
 from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Config, Mail
-from usercenter.db import Database
+from usercenter.db import Database, DatabaseUnavailable
 from usercenter.events import USER_EVENTS, NotificationRequested, Registry
 from usercenter.handlers import groups
 from usercenter.messaging import upkeep
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 Role = Literal["api", "relay", "worker"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _SCHEMA_RETRY_SECONDS: Final = 1.0
+_FORGET_EVERY_SECONDS: Final = 600.0
 
 
 @asynccontextmanager
@@ -106,6 +107,8 @@ class Service:
         self._loops.keep("schema", self._check_schema)
         self._loops.keep("brokers", self._watch.keep)
         self._post.start()
+        if "api" in self._roles:
+            self._loops.keep("idempotency keys", self._forget_keys)
         if "worker" in self._roles:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
@@ -143,6 +146,16 @@ class Service:
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
         )
+
+    async def _forget_keys(self) -> None:
+        """Delete idempotency keys past their retention, now and then."""
+        while True:
+            try:
+                async with self.database.transaction() as tx:
+                    await forget_older_than(tx, hours=self.config.retention.idempotency_key_hours)
+            except DatabaseUnavailable:
+                log.warning("idempotency.database_unavailable", next="tried again later")
+            await asyncio.sleep(_FORGET_EVERY_SECONDS)
 
     async def _check_schema(self) -> None:
         """Until the schema is the one that this code needs: say so, and look again."""

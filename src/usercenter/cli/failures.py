@@ -1,10 +1,11 @@
 """What a person reads when a command cannot do its work: the reason and the next step on stderr, and a status."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from usercenter.cli import CHECK_FAILED, UNREACHABLE, WRONG_USAGE
+from usercenter.cli import CHECK_FAILED, FINE, UNREACHABLE, WRONG_USAGE
 
 
 class CommandFailed(Exception):
@@ -22,6 +23,9 @@ def explained() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader has seen enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FINE)
     except Exception as error:
         status = _status(error)
         if status is None:

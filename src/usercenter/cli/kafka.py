@@ -1,6 +1,6 @@
 """`usercenter kafka TOOL …`: Kafka's own tools, from the embedded jars."""
 
-from usercenter.cli.settings import of_running
+from usercenter.cli.settings import embedded_parts, of_running
 
 
 def kafka(tool: str, /, *arguments: str) -> int:
@@ -10,6 +10,7 @@ def kafka(tool: str, /, *arguments: str) -> int:
 
     Example: usercenter kafka console-consumer --topic user.events --from-beginning
     """
+    embedded_parts()
     from usercenter.embedded.kafka_tools import run_tool
 
     return run_tool(tool, list(arguments), brokers=of_running(None).kafka.brokers)

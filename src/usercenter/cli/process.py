@@ -5,15 +5,17 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from usercenter import bootstrap, migrations
 from usercenter.bootstrap import Role, Service
+from usercenter.cli.settings import embedded_parts
 from usercenter.config import Config
-from usercenter.embedded import endpoints
-from usercenter.embedded.parts import Running, attached, data_dir, running
+
+if TYPE_CHECKING:
+    from usercenter.embedded.parts import Running
 
 Announce = Callable[[str], None]
 
@@ -27,24 +29,33 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]])
 @asynccontextmanager
 async def service(
     config: Config, *, roles: Collection[Role], announce: Announce
-) -> AsyncIterator[tuple[Service, Running | None]]:
+) -> AsyncIterator[tuple[Service, "Running | None"]]:
     """The service, on embedded parts where the configuration has no address for them.
 
     Parts that another process runs on the same data directory are used, not started again.
     """
     async with AsyncExitStack() as stack:
         parts = None
-        if config.embedded.is_enabled and endpoints.read(data_dir(config)) is not None:
-            config = attached(config)
-            announce("using the parts that run already")
-        elif config.embedded.is_enabled:
-            parts = await stack.enter_async_context(running(config, announce=announce))
-            config = parts.config
-            await asyncio.to_thread(migrations.upgrade, config.database.url)
+        if config.embedded.is_enabled:
+            config, parts = await _with_parts(stack, config, announce)
         process = await stack.enter_async_context(bootstrap.running(config, roles=roles))
         if parts is not None:
+            from usercenter.embedded import endpoints
+
             endpoints.write(parts.data_dir, replace(parts.endpoints, server_url=process.url))
         yield process, parts
+
+
+async def _with_parts(stack: AsyncExitStack, config: Config, announce: Announce) -> tuple[Config, "Running | None"]:
+    embedded = embedded_parts()
+    from usercenter.embedded import endpoints
+
+    if endpoints.read(embedded.data_dir(config)) is not None:
+        announce("using the parts that run already")
+        return embedded.attached(config), None
+    parts = await stack.enter_async_context(embedded.running(config, announce=announce))
+    await asyncio.to_thread(migrations.upgrade, parts.config.database.url)
+    return parts.config, parts
 
 
 def say(line: str) -> None:

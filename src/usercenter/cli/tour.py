@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -19,9 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from usercenter.bootstrap import Service
-from usercenter.embedded.parts import Running
 from usercenter.messaging.router import Received
 from usercenter.messaging.tail import Tail, tail
+
+if TYPE_CHECKING:
+    from usercenter.embedded.parts import Running
 
 USER: Final = {"username": "testuser", "email": "test@example.com", "password": "password123"}
 PATIENCE_SECONDS: Final = 20.0
@@ -50,7 +52,7 @@ class Line(NamedTuple):
 class Tour:
     """One walk through the service."""
 
-    def __init__(self, console: Console, service: Service, parts: Running | None) -> None:
+    def __init__(self, console: Console, service: Service, parts: "Running | None") -> None:
         self._console = console
         self._service = service
         self._mail = parts.mail if parts else None
