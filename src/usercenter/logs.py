@@ -4,11 +4,14 @@ Names are `room.thing_happened`; everything that concerns Kafka begins with `kaf
 grep kafka` follows it. Ids instead of people: no name, address or text of a user goes into a log line.
 """
 
+import json
 import logging
 import logging.handlers
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -16,11 +19,7 @@ import structlog
 from usercenter.config.model import Logging as Settings
 
 _FIRST: Final = ("timestamp", "level", "event")
-
-
-def _json(event_dict: structlog.typing.EventDict, **_: object) -> str:
-    ordered = {name: event_dict.pop(name, None) for name in _FIRST} | dict(event_dict)
-    return msgspec.json.encode(ordered, enc_hook=str).decode()
+_DATA_EXCEPTION: Final = "22"  # the SQLSTATE class whose messages quote the value
 
 
 def configure(settings: Settings, *, to_stderr: bool = True) -> None:
@@ -30,7 +29,7 @@ def configure(settings: Settings, *, to_stderr: bool = True) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_stacks),
     ]
     structlog.configure(
         processors=[
@@ -74,3 +73,36 @@ def _replace_handlers(logger: logging.Logger, handlers: list[logging.Handler], f
     for handler in handlers:
         handler.setFormatter(formatter)
         logger.addHandler(handler)
+
+
+def _json(event_dict: structlog.typing.EventDict, **_: object) -> str:
+    ordered = {name: event_dict.pop(name, None) for name in _FIRST} | dict(event_dict)
+    try:
+        return msgspec.json.encode(ordered, enc_hook=str).decode()
+    except UnicodeEncodeError:  # half a surrogate pair: no reason to lose the line
+        return json.dumps(ordered, default=str)
+
+
+def _stacks(exc_info: structlog.typing.ExcInfo) -> str:
+    """The stacks of an error and its causes; what a database said is told without the rows and values it quotes."""
+    text = "".join(traceback.format_exception(*exc_info))
+    for each in _causes(exc_info[1]):
+        if getattr(each, "diag", None) is not None:  # psycopg's, and only with a server's answer has it a SQLSTATE
+            text = text.replace(str(each), _without_values(each))
+    return text.rstrip()
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _without_values(error: Any) -> str:
+    """The first sentence of a database's complaint; the DETAIL after it holds the row."""
+    state, sentence = error.diag.sqlstate, error.diag.message_primary
+    if state is None:
+        return str(error)
+    return f"SQLSTATE {state}" if state.startswith(_DATA_EXCEPTION) else f"{sentence} (SQLSTATE {state})"

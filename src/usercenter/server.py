@@ -49,10 +49,12 @@ class HttpServer:
         return str(host), int(port)
 
     async def start(self) -> None:
-        """Accept connections from now on."""
+        """Accept connections from now on. Raises what keeps the server from starting."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
         while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.005)
+        if self._task.done():
+            await self._task
 
     async def stop(self) -> None:
         """Accept nothing new, answer what was asked, bounded by `server.stop_seconds`. May be called twice."""
@@ -64,7 +66,8 @@ class HttpServer:
 
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # with the protocol said, asyncio sets TCP_NODELAY: else each answer waits 40 ms for the client's delayed ACK
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

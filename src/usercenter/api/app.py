@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -43,6 +43,13 @@ def _application(services: Services, routes: list[Any]) -> Application:
     return Observed(litestar, services.metrics)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
 
 
+class _JsonAlone(JsonRenderPlugin):
+    """`/openapi.json` without Litestar's pages beside it, which would answer unknown addresses in HTML."""
+
+    def receive_router(self, router: Router) -> None:
+        router.routes[:] = [route for route in router.routes if route.path in self.paths]
+
+
 def _description() -> OpenAPIConfig:
     bearer = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
     return OpenAPIConfig(
@@ -51,6 +58,7 @@ def _description() -> OpenAPIConfig:
         description="Accounts: who may have one, and how their owners prove to be it.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         path="/",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        use_handler_docstrings=True,
+        render_plugins=[_JsonAlone()],
         components=Components(security_schemes={"bearer": bearer}),
     )

@@ -4,11 +4,13 @@ Kafka's state is the last look of the watch, never a question to the brokers; Po
 """
 
 import asyncio
-from typing import Any, Final, Literal
+from collections.abc import Awaitable
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import redis
 from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
 
 from usercenter import __version__
 from usercenter.api.services import OurServices, Services
@@ -16,7 +18,10 @@ from usercenter.db import TRANSIENT, DatabaseUnavailable
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import CONTENT_TYPE
 
+T = TypeVar("T")
+
 _PATIENCE_SECONDS: Final = 2.0
+_PROMETHEUS: Final = CONTENT_TYPE.removesuffix("; charset=utf-8")  # the web framework adds it to every text
 
 
 class StoreState(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -46,13 +51,18 @@ class Short(msgspec.Struct, kw_only=True):
     reasons: list[str] = []
 
 
-@get("/live", tags=["health"], sync_to_thread=False)
+def _unavailable(body: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
+    """The same answer with the status 503, for the OpenAPI description."""
+    return {503: ResponseSpec(body, generate_examples=False, description="It cannot serve at the moment")}
+
+
+@get("/live", operation_id="live", tags=["health"], sync_to_thread=False)
 def live() -> Short:
     """The process runs and answers."""
     return Short(status="ok")
 
 
-@get("/ready", tags=["health"])
+@get("/ready", operation_id="ready", responses=_unavailable(Short), tags=["health"])
 async def ready(services: OurServices) -> Response[Short]:
     """The process can do its work: 200, else 503 with the reasons. Kafka's absence is no reason: events wait."""
     reasons = services.problems()
@@ -64,7 +74,7 @@ async def ready(services: OurServices) -> Response[Short]:
     )
 
 
-@get("/health", tags=["health"])
+@get("/health", operation_id="health", responses=_unavailable(Health), tags=["health"])
 async def health(services: OurServices) -> Response[Health]:
     """Everything that this process is connected to: 200, or 503 when it cannot serve."""
     postgresql, cache = await asyncio.gather(_postgresql(services), _cache(services))
@@ -77,7 +87,7 @@ async def health(services: OurServices) -> Response[Health]:
     return Response(body, status_code=503 if status == "down" else 200)
 
 
-@get("/metrics", tags=["health"], media_type=CONTENT_TYPE, sync_to_thread=False)
+@get("/metrics", operation_id="metrics", tags=["health"], media_type=_PROMETHEUS, sync_to_thread=False)
 def metrics(services: OurServices) -> bytes:
     """The figures of this process in Prometheus's text format."""
     return services.metrics.text()
@@ -85,8 +95,7 @@ def metrics(services: OurServices) -> bytes:
 
 async def _postgresql(services: Services) -> StoreState:
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            return StoreState(is_reachable=True, version=await services.database.server_version())
+        return StoreState(is_reachable=True, version=await _answer(services.database.server_version()))
     except (DatabaseUnavailable, TimeoutError, *TRANSIENT) as error:
         step = "start PostgreSQL or correct `database.url`; requests are answered 503 and nothing is lost meanwhile"
         return StoreState(is_reachable=False, error=_short(error), next_step=step)
@@ -96,13 +105,33 @@ async def _cache(services: Services) -> StoreState | None:
     if services.cache is None:
         return None
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            information = await services.cache.info("server")
+        information = await _answer(services.cache.info("server"))
     except (redis.RedisError, OSError, TimeoutError) as error:
         step = "start Valkey or correct `cache.url`; reads go to PostgreSQL meanwhile"
         return StoreState(is_reachable=False, error=_short(error), next_step=step)
     version = information.get("valkey_version") or information.get("redis_version")
     return StoreState(is_reachable=True, version=str(version))
+
+
+async def _answer(question: Awaitable[T]) -> T:
+    """The answer, or TimeoutError when our patience ends: at once, though to call the question off may take longer.
+
+    (A frozen PostgreSQL keeps a cancelled statement waiting for another ten seconds.)
+    """
+    task = asyncio.ensure_future(question)
+    try:
+        await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        if task.done():
+            return task.result()
+        raise TimeoutError
+    finally:
+        task.cancel()
+        task.add_done_callback(_let_go)
+
+
+def _let_go(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # seen, or of no interest any more
 
 
 def _short(error: BaseException) -> str:

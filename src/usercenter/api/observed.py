@@ -23,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID: Final = "usercenter.request_id"
+HAS_LEFT: Final = "usercenter.client_has_left"
 _ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._:\-]{1,128}\Z")
 _QUIET: Final = frozenset({"/live", "/ready", "/health", "/metrics"})
 
@@ -39,31 +40,37 @@ class Observed:
             await self._application(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope[REQUEST_ID] = request_id
+        seen = {**scope, REQUEST_ID: request_id, "method": _ANSWERED_AS.get(scope["method"], scope["method"])}
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         started, status = time.perf_counter(), 500
+
+        async def heard() -> Message:
+            message = await receive()
+            seen[HAS_LEFT] = message["type"] == "http.disconnect"
+            return message
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *_ALWAYS]
             await send(message)
 
         try:
-            await self._application(scope, receive, watched)
+            await self._application(seen, heard, watched)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope["method"], seen.get("path_template") or "other", status, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("path_template") or "other"
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+    def _note(self, verb: str, route: str, status: int, seconds: float) -> None:
+        method = verb if verb in _METHODS else "other"
         self._requests.labels(method, route, str(status)).observe(seconds)
         if route not in _QUIET:
             log.info("http.request_answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
+_ALWAYS: Final = ((b"cache-control", b"no-store"),)  # every answer is personal or of the moment
+_ANSWERED_AS: Final = {"HEAD": "GET"}  # the server leaves the body out
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

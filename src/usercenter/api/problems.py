@@ -9,12 +9,12 @@ from typing import Any, Final
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from usercenter.api.idempotency import KeyReused
-from usercenter.api.observed import REQUEST_ID
-from usercenter.api.reading import Malformed
+from usercenter.api.observed import HAS_LEFT, REQUEST_ID
+from usercenter.api.reading import Malformed, NotJson
 from usercenter.db import TRANSIENT, DatabaseUnavailable
 from usercenter.users.errors import (
     AccountNotActive,
@@ -78,8 +78,13 @@ def answer(
 
 
 def errors(*statuses: int) -> dict[int, ResponseSpec]:
-    """The errors of a route, for its OpenAPI description."""
-    return {status: ResponseSpec(ProblemDetails, media_type=MEDIA_TYPE, generate_examples=False) for status in statuses}
+    """The errors of a route for its OpenAPI description; a fault of ours (500) may happen everywhere."""
+    return {
+        status: ResponseSpec(
+            ProblemDetails, media_type=MEDIA_TYPE, generate_examples=False, description=HTTPStatus(status).phrase
+        )
+        for status in (*statuses, 500)
+    }
 
 
 def _invalid(request: AnyRequest, error: InvalidFields) -> Response[ProblemDetails]:
@@ -101,10 +106,22 @@ def _unavailable(request: AnyRequest, error: Exception) -> Response[ProblemDetai
 
 def _http(request: AnyRequest, error: HTTPException) -> Response[ProblemDetails]:
     status = error.status_code
+    if request.scope.get(HAS_LEFT):
+        return answer(request, 400, "body_incomplete", "the connection ended before the body did")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unexpected(request, error)
-    name = HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
-    return answer(request, status, name, error.detail or HTTPStatus(status).description, headers=error.headers)
+    name, message = _FRAMEWORK.get(status, ("bad_request", error.detail))
+    return answer(request, status, name, message, headers=error.headers)
+
+
+def _invalid_parameters(request: AnyRequest, error: ValidationException) -> Response[ProblemDetails]:
+    wrong: Any = error.extra or []
+    return _invalid(request, InvalidFields([_parameter_problem(**each) for each in wrong]))
+
+
+def _parameter_problem(*, key: str, source: str = "parameter", message: str) -> Problem:
+    name = key.replace("_", "-").title() if source == "header" else key  # how headers are written
+    return Problem(name, source, message.replace("`", ""))
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
@@ -113,9 +130,18 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[ProblemDetail
     return answer(request, 500, "internal_error", message)
 
 
+_FRAMEWORK: Final = {
+    404: ("not_found", "there is nothing at this address; /openapi.json lists what there is"),
+    405: ("method_not_allowed", "this address does not take this method; the header Allow names those it takes"),
+    413: ("body_too_large", "the body is larger than the server reads (its setting `server.max_body_bytes`)"),
+}
+"""Errors that the web framework finds: our name and sentence for each."""
+
 HANDLERS: Final[dict[int | type[Exception], Any]] = {
     InvalidFields: _invalid,
+    ValidationException: _invalid_parameters,
     Malformed: _named(400, "malformed_body"),
+    NotJson: _named(415, "not_json"),
     WrongCredentials: _named(401, "wrong_credentials", _CHALLENGE),
     TokenInvalid: _named(401, "token_invalid", _CHALLENGE),
     AccountNotActive: _named(403, "account_not_active"),

@@ -1,11 +1,12 @@
 """Request bodies: JSON into a struct, with every wrong field named and not only the first."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from litestar.dto import MsgspecDTO
 
+from usercenter.api.services import ApiRequest
 from usercenter.config.model import Accounts
 from usercenter.users.errors import InvalidFields, Problem
 
@@ -15,6 +16,10 @@ _LONGEST_NAME: Final = 60
 
 class Malformed(Exception):
     """The body is not JSON."""
+
+
+class NotJson(Exception):
+    """The body says that it is something else."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,18 @@ class Body(MsgspecDTO[T], Generic[T]):
     def decode_bytes(self, value: bytes) -> Any:
         accounts: Accounts = self.asgi_connection.app.state.services.config.accounts
         return read(value, self.model_type, accounts)
+
+
+async def require_json(request: ApiRequest) -> None:
+    """Refuse a body that does not call itself JSON or that is not there: runs before a route that reads one.
+
+    Without a Content-Type the body is taken for JSON. Raises NotJson, Malformed.
+    """
+    media_type, _ = request.content_type
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise NotJson(f"send JSON, with `Content-Type: application/json`; this is {_printable(media_type)}")
+    if not await request.body():
+        raise Malformed("the body is empty: send a JSON object")
 
 
 def read(raw: bytes, kind: type[T], accounts: Accounts) -> T:
@@ -66,7 +83,7 @@ def _convert(field: msgspec.structs.FieldInfo, body: dict[str, Any], values: dic
     try:
         values[field.name] = msgspec.convert(body[field.encode_name], field.type)
     except msgspec.ValidationError as error:
-        return Problem(field.encode_name, "type", _plain(error))
+        return Problem(field.encode_name, "type", _plain(error, _choices(field.type)))
     return None
 
 
@@ -79,7 +96,14 @@ def _unknown(body: dict[str, Any], kind: type[msgspec.Struct]) -> list[Problem]:
     ]
 
 
-def _plain(error: msgspec.ValidationError) -> str:
+def _choices(kind: Any) -> list[str]:
+    """The texts that a `Literal` allows, wherever it stands in the type."""
+    return [each for part in get_args(kind) for each in ([part] if isinstance(part, str) else _choices(part))]
+
+
+def _plain(error: msgspec.ValidationError, choices: list[str]) -> str:
+    if choices and str(error).startswith("Invalid enum value"):
+        return f"is none of {', '.join(choices)}"
     text = str(error).replace("`", "")
     return text[:1].lower() + text[1:]
 

@@ -9,7 +9,7 @@ from litestar.params import HeaderParameter, JSONBody
 from usercenter.api.idempotency import LONGEST_KEY, Answer
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
-from usercenter.api.reading import Body
+from usercenter.api.reading import Body, require_json
 from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.api.views import LoginRequest, Me, RegisterRequest, SignedIn, UserView
 from usercenter.db import Transaction
@@ -25,20 +25,26 @@ class UserController(Controller):
     path = "/api/v1/users"
     tags = ("users",)
 
-    @post("/register", dto=Body[RegisterRequest], responses=errors(400, 409, 413, 422, 503))
+    @post(
+        "/register",
+        dto=Body[RegisterRequest],
+        before_request=require_json,
+        responses=errors(400, 409, 413, 415, 422, 503),
+        operation_id="register",
+    )
     async def register(
         self,
         request: ApiRequest,
         services: OurServices,
         data: JSONBody[RegisterRequest],
-        key: Annotated[
+        idempotency_key: Annotated[
             str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=LONGEST_KEY, required=False)
         ] = None,
     ) -> Response[SignedIn]:
         """Open an account: 201, or nothing has happened. With an Idempotency-Key it may be sent again without harm."""
         draft = service.draft_of(services.config.accounts, **msgspec.structs.asdict(data))
         password_hash = await services.passwords.hash(draft.password)
-        origin, keys, body = origin_of(request), services.idempotency, await request.body()
+        origin, keys, key, body = origin_of(request), services.idempotency, idempotency_key, await request.body()
         async with services.database.transaction() as tx:
             if key and (earlier := await keys.claim(tx, scope="register", key=key, request=body)):
                 return _json(earlier)
@@ -49,7 +55,14 @@ class UserController(Controller):
                 await keys.keep(tx, answer, scope="register", key=key)
         return _json(answer)
 
-    @post("/login", dto=Body[LoginRequest], status_code=200, responses=errors(400, 401, 403, 413, 503))
+    @post(
+        "/login",
+        dto=Body[LoginRequest],
+        before_request=require_json,
+        status_code=200,
+        responses=errors(400, 401, 403, 413, 415, 503),
+        operation_id="logIn",
+    )
     async def log_in(self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]) -> SignedIn:
         """Begin a session with username or address and password."""
         async with services.database.transaction() as tx:
@@ -66,7 +79,7 @@ class UserController(Controller):
                 await service.renew_hash(tx, user_id, old=password_hash, new=renewed)
             return await _signed_in(tx, services, user, origin, "Welcome back.")
 
-    @get("/me", responses=errors(401, 503), security=[{"bearer": []}])
+    @get("/me", operation_id="me", responses=errors(401, 503), security=[{"bearer": []}])
     async def me(self, request: ApiRequest, services: OurServices) -> Me:
         """The user to whom the access token belongs."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

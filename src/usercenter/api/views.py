@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -16,15 +16,27 @@ from usercenter.users.model import Status, User
 Locale = Literal["en", "zh-CN"]
 
 
+def _text(description: str) -> msgspec.Meta:
+    """What the OpenAPI description says of a text; the rules are those of `users`."""
+    return msgspec.Meta(extra_json_schema={"description": description})
+
+
+_USERNAME = _text("3 to 32 letters a–z, digits, `.`, `_`, `-` or Han characters; case does not tell names apart.")
+_EMAIL = _text("An address of at most 254 characters; case does not tell addresses apart.")
+_PASSWORD = _text("8 to 128 characters of any kind, where the service is not configured otherwise.")
+_PERSONAL = _text("1 to 100 characters that can be printed on one line.")
+_PHONE = _text("E.164, like +4915112345678.")
+
+
 class RegisterRequest(Request, frozen=True, kw_only=True):
     """A wish to open an account."""
 
-    username: str
-    email: str
-    password: str
-    first_name: str | None = None
-    last_name: str | None = None
-    phone: str | None = None
+    username: Annotated[str, _USERNAME]
+    email: Annotated[str, _EMAIL]
+    password: Annotated[str, _PASSWORD]
+    first_name: Annotated[str | None, _PERSONAL] = None
+    last_name: Annotated[str | None, _PERSONAL] = None
+    phone: Annotated[str | None, _PHONE] = None
     locale: Locale | None = None
 
     @classmethod
@@ -45,9 +57,14 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     @classmethod
     def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
         del accounts
-        if (values.get("username") is None) == (values.get("email") is None):
+        names = {field: values[field] for field in ("username", "email") if values.get(field) is not None}
+        if len(names) != 1:
             return [Problem("email", "missing", "give either email or username")]
-        return []
+        return [
+            Problem(field, "character", "the character U+0000 is not allowed")
+            for field, name in names.items()
+            if "\x00" in name
+        ]
 
     def __repr__(self) -> str:
         return "LoginRequest(…)"  # it holds a password

@@ -1,6 +1,6 @@
 """The words: what an event is, which ones exist, and how they look on the wire."""
 
-from usercenter.events.envelope import Event, Origin, Personal, derived_id, encode, headers_of, new_id
+from usercenter.events.envelope import Event, Origin, Personal, PersonalFacts, derived_id, encode, headers_of, new_id
 from usercenter.events.notifications import NotificationRequested
 from usercenter.events.registry import Registry, Undecodable, UnknownType
 from usercenter.events.user_events import (
@@ -20,6 +20,7 @@ __all__ = [
     "NotificationRequested",
     "Origin",
     "Personal",
+    "PersonalFacts",
     "Registry",
     "Undecodable",
     "UnknownType",

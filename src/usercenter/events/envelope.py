@@ -14,6 +14,10 @@ from uuid_utils.compat import uuid7
 
 Personal = Annotated[str, msgspec.Meta(extra={"personal": True})]
 """Text that tells who somebody is: masked in logs and tools, and what a deletion has to purge."""
+PersonalFacts = Annotated[dict[str, Any], msgspec.Meta(extra={"personal": True})]
+"""Values by name, of which any may tell who somebody is."""
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""What a `bigint` of the database can hold; a larger one on the wire is an error of its producer."""
 
 SOURCE: Final = "usercenter"
 VERSION: Final = "1.0"
@@ -53,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", metacla
     data: dict[str, Any] = {}
     actor: str | None = None
     """Who caused it: a user's id, `system`, or the name of an operator."""
-    sequence: int | None = None
+    sequence: Sequence | None = None
     """The user's own version number, taken under the lock of the user's row: proves order, duplicates and gaps."""
     causation_id: UUID | None = None
     """The event of which this one is a consequence."""

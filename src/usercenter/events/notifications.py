@@ -1,8 +1,8 @@
 """What is asked for on `user.notifications`."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from usercenter.events.envelope import Event, Personal
+from usercenter.events.envelope import Event, Personal, PersonalFacts
 
 
 class NotificationRequested(Event, type="notification.requested", frozen=True, kw_only=True):
@@ -14,4 +14,4 @@ class NotificationRequested(Event, type="notification.requested", frozen=True, k
     template: str
     to: Personal
     locale: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: PersonalFacts = {}

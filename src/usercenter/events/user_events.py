@@ -1,8 +1,8 @@
 """The six things that happen to a user."""
 
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from usercenter.events.envelope import Event, Personal
+from usercenter.events.envelope import Event, Personal, PersonalFacts
 
 
 class UserEvent(Event, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class UserUpdated(UserEvent, type="user.updated", frozen=True, kw_only=True):
 
     username: Personal
     email: Personal
-    changes: dict[str, Any]
+    changes: PersonalFacts
 
 
 USER_EVENTS: Final = (

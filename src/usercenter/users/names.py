@@ -1,8 +1,9 @@
 """What usernames, addresses and personal names may look like.
 
-Usernames: 3 to 32 letters a–z, digits, `.`, `_`, `-` and Han characters, because no two of these look alike; a Cyrillic
-`а` or a full-width `ａ` is refused by name. Addresses: RFC 5321/6531 as the email-validator package reads them, without
-a look into the DNS. Personal names: anything that can be printed on one line.
+Usernames: 3 to 32 letters a–z, digits, `.`, `_`, `-` and Han characters, so that no name can pass for another by a
+letter of a look-alike alphabet: a Cyrillic or a full-width `a` is refused by name. Addresses: RFC 5321/6531 as the
+email-validator package reads them, without a look into the DNS. Personal names: anything that can be printed on one
+line.
 """
 
 import re
@@ -20,7 +21,8 @@ _LONGEST_EMAIL: Final = 254
 
 def key_of(text: str) -> str:
     """What two names or addresses are compared by: without case, in one Unicode form."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", folded)  # folding may take letters apart: ΐ becomes three characters
 
 
 def check_username(text: str) -> Problem | None:
@@ -42,7 +44,7 @@ def check_email(text: str) -> tuple[str, Problem | None]:
     if len(text) > _LONGEST_EMAIL:
         return text, Problem("email", "length", f"is longer than {_LONGEST_EMAIL} characters")
     try:
-        return validate_email(text, check_deliverability=False).normalized, None
+        return validate_email(text, check_deliverability=False, strict=True).normalized, None
     except EmailNotValidError as error:
         return text, Problem("email", "address", str(error).rstrip("."))
 

@@ -89,7 +89,8 @@ async def register(tx: Transaction, draft: Draft, *, password_hash: str, origin:
 async def find_credentials(tx: Transaction, *, username: str | None, email: str | None) -> tuple[UUID, str] | None:
     """The id and password hash behind a name or an address, None when there is no such user."""
     if email is not None:
-        return await queries.find_credentials(tx, field="email", key=names.key_of(email))
+        normal_email, _ = names.check_email(email)
+        return await queries.find_credentials(tx, field="email", key=names.key_of(normal_email))
     return await queries.find_credentials(tx, field="username", key=names.key_of(username or ""))
 
 
