@@ -1,7 +1,7 @@
 """The parts that all tests share, started once; and a world of its own for each test that asks for one."""
 
+import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from harness import World, config_of, execute, new_database, with_database
@@ -21,14 +21,15 @@ def _logs(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+async def parts() -> AsyncIterator[Running]:
     """Real PostgreSQL, Apache Kafka, Valkey and a mail catcher, with a migrated template database."""
-    folder: Path = tmp_path_factory.mktemp("parts")
-    config = Config(embedded=Embedded(is_enabled=True, data_dir=str(folder)), logging=Logging(file=""))
-    async with running(config, announce=print) as started:
-        execute(started.config.database.url, f"create database {TEMPLATE}")
-        migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
-        yield started
+    # Not pytest's own folder: each other pytest of root that starts closes it to PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="usercenter-parts-") as folder:
+        config = Config(embedded=Embedded(is_enabled=True, data_dir=folder), logging=Logging(file=""))
+        async with running(config, announce=print) as started:
+            execute(started.config.database.url, f"create database {TEMPLATE}")
+            migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
+            yield started
 
 
 @pytest.fixture
