@@ -34,8 +34,8 @@ fmt: $(DEV) ## mend the style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(DEV) ## measure against others in the same run (see bench/README.md)
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(DEV) ## measure against others in the same run (make bench MEASURE=relay runs one)
+	@$(BIN)/python -m bench $(MEASURE) $(ARGS)
 
 clean: ## remove the environment, caches and embedded data of this folder
 	rm -rf $(VENV) .usercenter logs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,47 @@
+"""`python -m bench [MEASURE …]`: all measures, or those that are named."""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from rich.console import Console
+
+from bench import batch, machine, relay, report
+from bench.ground import Grounds
+from bench.measure import Measure, take
+
+MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE)}
+_DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all")
+    wanted = parser.parse_args().measures
+    if unknown := sorted(set(wanted) - set(MEASURES)):
+        parser.error(f"no such measure: {', '.join(unknown)}; choose of {', '.join(MEASURES)}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that the service has
+        runner.run(_run([MEASURES[name] for name in wanted] or list(MEASURES.values())))
+
+
+async def _run(measures: Sequence[Measure]) -> None:
+    console = Console(highlight=False)
+    _DATA.mkdir(exist_ok=True, mode=0o701)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=_DATA) as name:
+        folder = Path(name)
+        if machine.filesystem_of(folder) in {"tmpfs", "ramfs"}:
+            console.print(f"[bold red]{folder} is in memory: durability costs nothing there, so do not quote this.[/]")
+        async with Grounds.opened(folder, announce=console.print) as grounds:
+            facts = await machine.facts(grounds, folder)
+            for measure in measures:
+                result = await take(measure, grounds, tell=console.print)
+                report.show(result, console)
+                console.print(f"written to {report.write(result, facts)}\n")
+
+
+main()

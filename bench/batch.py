@@ -1,0 +1,163 @@
+"""From messages to their effects: the inbox, settings, login log, last login and the request for the welcome mail.
+
+The product's router takes 500 messages into one transaction and gives each handler its events at once. The contender
+has one transaction for each event, with the same effects written as plain statements; it has no parking of events that
+fail, no tasks, no counting. Both get the same messages from memory, so that this measures no Kafka.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from bench import traffic
+from bench.ground import Ground
+from bench.measure import Measure, WorkNotDone
+from usercenter.config.model import Accounts
+from usercenter.events import (
+    USER_EVENTS,
+    Event,
+    NotificationRequested,
+    Registry,
+    UserLoggedIn,
+    UserRegistered,
+    derived_id,
+    encode,
+    headers_of,
+)
+from usercenter.handlers import groups
+from usercenter.messaging.batch import Received
+from usercenter.messaging.groups import Context, Schedule
+from usercenter.messaging.router import Router
+from usercenter.messaging.shards import shard_of
+from usercenter.metrics import Metrics
+
+Connection = psycopg.Connection[Any]
+
+
+async def by_the_product(ground: Ground, number: int) -> float:
+    """The product's own router with its own handlers for `user.events`."""
+    config = ground.config
+    router = Router(
+        groups(config.kafka)[0],
+        registry=_registry(),
+        database=ground.database,
+        context=Context(clock=ground.clock, services={Accounts: config.accounts}),
+        config=config,
+        schedule=Schedule(),
+        metrics=Metrics(),
+    )
+    messages, size = _messages(ground, number), config.kafka.consumer.batch_messages
+    await ground.settle()
+    began = time.perf_counter()
+    for start in range(0, number, size):
+        await router.handle(messages[start : start + size])
+    seconds = time.perf_counter() - began
+    await _prove(ground, number)
+    return seconds
+
+
+async def one_by_one(ground: Ground, number: int) -> float:
+    """A transaction for each event, on one connection that does nothing else."""
+    messages = _messages(ground, number)
+    await ground.settle()
+    seconds = await asyncio.to_thread(_loop, ground, messages)
+    await _prove(ground, number)
+    return seconds
+
+
+MEASURE: Final = Measure(
+    name="batch",
+    work="messages in memory → inbox and all effects, committed; a registration and three logins of each user",
+    events=20_000,
+    contenders={"the product's router": by_the_product, "one event per transaction": one_by_one},
+)
+
+
+def _registry() -> Registry:
+    return Registry([*USER_EVENTS, NotificationRequested])
+
+
+def _messages(ground: Ground, number: int) -> list[Received]:
+    topic = ground.config.kafka.topics.user_events
+    return [
+        Received(topic, 0, offset, str(event.user_id).encode(), encode(event), headers_of(event))
+        for offset, event in enumerate(traffic.events(number))
+    ]
+
+
+def _loop(ground: Ground, messages: Sequence[Received]) -> float:
+    registry, group = _registry(), ground.config.kafka.group_id
+    with psycopg.connect(ground.config.database.url, autocommit=True) as connection:
+        began = time.perf_counter()
+        for message in messages:
+            event = registry.decode(message.value)
+            with connection.transaction():
+                if connection.execute(_ADMIT, (group, event.id)).rowcount:
+                    _have_effects(connection, event, ground)
+        return time.perf_counter() - began
+
+
+def _have_effects(connection: Connection, event: Event, ground: Ground) -> None:
+    if isinstance(event, UserRegistered):
+        accounts = ground.config.accounts
+        locale = event.locale or accounts.default_locale
+        connection.execute(
+            _SETTINGS,
+            (event.user_id, locale, accounts.default_time_zone, _CHOICES, event.timestamp, event.timestamp),
+        )
+        _ask_for_mail(connection, event, ground)
+    if isinstance(event, UserLoggedIn):
+        connection.execute(_LOGIN_LOG, (event.id, event.user_id, event.timestamp, event.ip_address, event.user_agent))
+        connection.execute(_LAST_LOGIN, (event.user_id, event.timestamp, event.ip_address))
+
+
+def _ask_for_mail(connection: Connection, event: UserRegistered, ground: Ground) -> None:
+    request = NotificationRequested(
+        id=derived_id(event.id, "welcome"),
+        timestamp=ground.clock.now(),
+        request_id=event.request_id,
+        user_id=event.user_id,
+        actor="system",
+        causation_id=event.id,
+        template="welcome",
+        to=event.email,
+        locale=event.locale,
+        parameters={"username": event.username, "email": event.email},
+    )
+    headers = msgspec.json.encode(headers_of(request)).decode()
+    row = (request.id, request.stream, str(request.user_id), request.type, encode(request), headers)
+    connection.execute(_OUTBOX, (*row, shard_of(request.user_id)))
+
+
+async def _prove(ground: Ground, number: int) -> None:
+    users = number // traffic.EVENTS_OF_A_USER
+    logins = number - users
+    wanted = {"inbox": number, "user_settings": users, "outbox": users, "login_log": logins, "last_logins": users}
+    found = {table: await ground.count(table) for table in wanted}
+    if found != wanted:
+        raise WorkNotDone(f"{found} rows are there instead of {wanted}")
+
+
+_CHOICES: Final = '{"mail":true,"sms":false}'
+_ADMIT: Final = "insert into inbox (group_name, event_id) values (%s, %s) on conflict do nothing"
+_SETTINGS: Final = """
+insert into user_settings (user_id, locale, time_zone, notifications, created_at, updated_at)
+values (%s, %s, %s, %s, %s, %s) on conflict do nothing
+"""
+_OUTBOX: Final = """
+insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
+values (%s, %s, %s, %s, %s, %s, %s)
+"""
+_LOGIN_LOG: Final = """
+insert into login_log (event_id, user_id, logged_in_at, ip_address, user_agent)
+values (%s, %s, %s, %s, %s) on conflict do nothing
+"""
+_LAST_LOGIN: Final = """
+insert into last_logins (user_id, logged_in_at, ip_address) values (%s, %s, %s)
+on conflict (user_id) do update set logged_in_at = excluded.logged_in_at, ip_address = excluded.ip_address
+where last_logins.logged_in_at < excluded.logged_in_at
+"""

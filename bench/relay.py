@@ -1,0 +1,121 @@
+"""From the outbox to Kafka: acknowledged by all in-sync replicas, and deleted.
+
+The product's relay keeps each user's order through every failure, owns its shards by lease, counts and logs. The bare
+loop does none of that: select, produce, flush, delete. Both have the same producer settings.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Final
+
+import confluent_kafka
+import psycopg
+
+from bench import traffic
+from bench.ground import Ground
+from bench.measure import Measure, WorkNotDone
+from usercenter.messaging import outbox
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.leases import Leases
+from usercenter.messaging.producer import producer_settings
+from usercenter.messaging.relay import Relay
+from usercenter.metrics import Metrics
+
+_AT_ONCE: Final = 1_000
+_LOOK_EVERY_SECONDS: Final = 0.002
+
+
+async def by_the_product(ground: Ground, number: int) -> float:
+    """The product's own relay, alone on its shards, until it has counted every message as delivered and deleted."""
+    await _fill(ground, number)
+    metrics = Metrics()
+    leases = Leases(
+        "relay",
+        database=ground.database,
+        clock=ground.clock,
+        metrics=metrics,
+        lease_seconds=ground.config.relay.lease_seconds,
+    )
+    relay = Relay(
+        ground.config,
+        database=ground.database,
+        leases=leases,
+        topics=topics_by_stream(ground.config.kafka),
+        clock=ground.clock,
+        metrics=metrics,
+    )
+    await leases.beat()
+    heartbeat = asyncio.create_task(leases.keep())
+    began = time.perf_counter()
+    work = asyncio.create_task(relay.run())
+    while _delivered(metrics) < number and not work.done():  # noqa: ASYNC110  # a counter has no event to wait for
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    seconds = time.perf_counter() - began
+    await _end(work, heartbeat)
+    await relay.close(timeout_seconds=10)
+    await _prove(ground, number)
+    return seconds
+
+
+async def by_a_bare_loop(ground: Ground, number: int) -> float:
+    """What one writes first: no order after a failure, no second relay, no counting."""
+    await _fill(ground, number)
+    seconds = await asyncio.to_thread(_loop, ground)
+    await _prove(ground, number)
+    return seconds
+
+
+MEASURE: Final = Measure(
+    name="relay",
+    work="outbox → acknowledged by Kafka → deleted; four events of each user",
+    events=20_000,
+    contenders={"the product's relay": by_the_product, "bare loop": by_a_bare_loop},
+)
+
+
+async def _fill(ground: Ground, number: int) -> None:
+    events = traffic.events(number)
+    for start in range(0, number, _AT_ONCE):
+        async with ground.database.transaction() as tx:
+            await outbox.add(tx, *events[start : start + _AT_ONCE])
+    await ground.settle()
+
+
+def _delivered(metrics: Metrics) -> int:
+    families = metrics.produced.collect()
+    return int(sum(each.value for family in families for each in family.samples if each.name.endswith("_total")))
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel them; what one of them raised before is raised here."""
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _loop(ground: Ground) -> float:
+    topics = topics_by_stream(ground.config.kafka)
+    producer = confluent_kafka.Producer(producer_settings(ground.config.kafka))
+    with psycopg.connect(ground.config.database.url) as connection:
+        began = time.perf_counter()
+        while rows := connection.execute(_SELECT, (_AT_ONCE,)).fetchall():
+            for _, stream, key, payload, headers in rows:
+                producer.produce(topics[stream], payload, key, headers=list(headers.items()))
+            if left := producer.flush(30):
+                raise WorkNotDone(f"{left} messages were not acknowledged")
+            connection.execute("delete from outbox where position = any(%s)", ([row[0] for row in rows],))
+            connection.commit()
+        return time.perf_counter() - began
+
+
+async def _prove(ground: Ground, number: int) -> None:
+    left, sent = await ground.count("outbox"), await ground.sent()
+    if left or sent != number:
+        raise WorkNotDone(f"{left} rows are left in the outbox, {sent} of {number} messages are on the topic")
+
+
+_SELECT: Final = """
+select position, aggregatetype, aggregateid, payload, headers from outbox order by position limit %s
+"""
