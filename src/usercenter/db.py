@@ -8,9 +8,10 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -18,12 +19,30 @@ from usercenter.config.model import Database as Settings
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
+_LOST_WITH_THE_TRANSACTION = (
+    psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen, or very busy, in a transaction
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,  # a failover: this server is the standby now
+)
 TRANSIENT = (
     psycopg.OperationalError,  # connection lost, server going down, deadlock, serialisation failure, disk full …
     psycopg.InterfaceError,  # the connection object is of no use any more
     PoolTimeout,
+    *_LOST_WITH_THE_TRANSACTION,
 )
 """Errors after which the same work may succeed later: they say nothing about the data."""
+
+_CONNECTION: Final = {
+    "application_name": "usercenter",
+    "connect_timeout": "5",
+    # a server that is gone without a word is noticed within half a minute, not after hours
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+"""What a connection is asked for where `database.url` says nothing else."""
+_IDLE_IN_TRANSACTION: Final = "30s"
 
 
 class DatabaseUnavailable(Exception):
@@ -96,16 +115,18 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
-            settings.url,
+            make_conninfo("", **(_CONNECTION | conninfo_to_dict(settings.url))),
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.pool_timeout_seconds,
-            reconnect_timeout=30,
+            reconnect_timeout=3,  # tries have growing pauses within it; the next who asks begins anew
             open=False,
             name="usercenter",
-            kwargs={"autocommit": True, "application_name": "usercenter", "connect_timeout": 5},
+            configure=_configure,
+            kwargs={"autocommit": True},
         )
         self._signals: dict[str, Signal] = {}
+        self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the pool; does not wait for PostgreSQL, which may come later."""
@@ -113,6 +134,8 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection. May be called twice."""
+        if self._checking is not None:
+            self._checking.cancel()
         await self._pool.close()
 
     def signal(self, name: str) -> Signal:
@@ -126,8 +149,12 @@ class Database:
         Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way; in the
         second case the outcome of a commit already under way is unknown.
         """
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
         try:
             async with self._pool.connection() as connection:
+                if task and task.cancelling() > cancellations:
+                    raise asyncio.CancelledError  # Python 3.11's wait_for, in the pool, may swallow it on the hand-over
                 async with connection.transaction():
                     tx = Transaction(connection)
                     yield tx
@@ -139,8 +166,14 @@ class Database:
             ) from error
         except TRANSIENT as error:
             if is_lost(error):
+                self._check_the_others()
                 raise DatabaseUnavailable(f"PostgreSQL is not there: {_first_line(error)}") from error
             raise
+
+    def _check_the_others(self) -> None:
+        """One connection is lost: find out which others of the pool are, before somebody meets each of them."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._pool.check(), name="database.check")
 
     async def is_reachable(self) -> bool:
         """Whether a statement can be run right now."""
@@ -158,16 +191,23 @@ class Database:
         return str(row[0]) if row else ""
 
 
+async def _configure(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    """A process that stops in the middle of a transaction must not keep its locks from the others."""
+    await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION}'")
+
+
 def is_lost(error: BaseException) -> bool:
-    """Whether the error means that the connection is gone or the server refuses work (SQLSTATE classes 08, 53, 57)."""
-    if isinstance(error, psycopg.InterfaceError | PoolTimeout):
+    """Whether the connection or its transaction is gone, or the server refuses work (SQLSTATE classes 08, 53, 57)."""
+    if isinstance(error, (psycopg.InterfaceError, PoolTimeout, *_LOST_WITH_THE_TRANSACTION)):
         return True
     state = getattr(error, "sqlstate", None)
     return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in {"08", "53", "57"})
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may simply be repeated."""
+    """Whether the same work may simply be repeated. What is too large for PostgreSQL (class 54) will stay too large."""
+    if (getattr(error, "sqlstate", None) or "").startswith("54"):
+        return False
     return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
 
 

@@ -82,7 +82,7 @@ def ask(host: str, port: int, *, timeout_seconds: float = 3.0) -> BrokerVersions
         (length,) = struct.unpack(">i", _exactly(connection, 4))
         if not 0 < length < 1_000_000:
             raise ValueError(f"{host}:{port} does not speak Kafka's protocol")
-        return _parse(_exactly(connection, length))
+        return parse(_exactly(connection, length))
 
 
 def _exactly(connection: socket.socket, length: int) -> bytes:
@@ -95,8 +95,15 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     return data
 
 
-def _parse(data: bytes) -> BrokerVersions:
-    reader = _Reader(data)
+def parse(answer: bytes) -> BrokerVersions:
+    """What a broker's answer says, without its length before it. Raises ValueError when it is none."""
+    try:
+        return _parse(_Reader(answer))
+    except (struct.error, IndexError) as error:
+        raise ValueError("the answer is not Kafka's: it ends too early") from error
+
+
+def _parse(reader: _Reader) -> BrokerVersions:
     reader.number(">i")  # correlation id
     if error := reader.number(">h"):
         raise ValueError(f"the broker refused to tell its versions (error {error})")

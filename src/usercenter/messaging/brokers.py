@@ -89,7 +89,7 @@ class BrokerWatch:
         if is_new:
             log.error("kafka.broker_unreachable", brokers=self._kafka.brokers, error=reason, next=NEXT_STEP)
 
-    def _describe(self, id: int, host: str, port: int) -> Broker:  # noqa: A002
+    def _describe(self, id: int, host: str, port: int) -> Broker:
         address = f"{host}:{port}"
         if self._kafka.librdkafka.get("security.protocol", "plaintext").lower() not in {"plaintext", "sasl_plaintext"}:
             return Broker(id=id, address=address, error="versions are only read over plain connections")

@@ -1,6 +1,8 @@
 """What every Kafka client of ours is told: where the brokers are, how to recover, where its log lines go."""
 
 import logging
+import re
+import time
 from typing import Any, Final
 
 import confluent_kafka
@@ -24,9 +26,29 @@ def client_settings(kafka: Kafka) -> dict[str, Any]:
     }
 
 
+class _NotAgainAndAgain(logging.Filter):
+    """Lets a line through once in half a minute; every client says each second that a broker is not there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        self._said = {line: at for line, at in self._said.items() if now - at < _SILENCE_SECONDS}
+        line = re.sub(r"#\w+-\d+|after \d+ms|\d+ identical", "", record.getMessage())
+        return self._said.setdefault(line, now) == now
+
+
+_SILENCE_SECONDS: Final = 30.0
+_not_again_and_again: Final = _NotAgainAndAgain()
+
+
 def client_logger() -> logging.Logger:
     """Where librdkafka's own lines go; the name has `kafka` in it, so that a grep finds them."""
-    return logging.getLogger("kafka.client")
+    logger = logging.getLogger("kafka.client")
+    logger.addFilter(_not_again_and_again)  # does nothing the second time
+    return logger
 
 
 def topics_by_stream(kafka: Kafka) -> dict[str, str]:

@@ -7,31 +7,26 @@ group does not throw us out. Before partitions are given away the batch in hand 
 """
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import confluent_kafka
 import structlog
 from confluent_kafka import TopicPartition
 
 from usercenter.config.model import Kafka
-from usercenter.db import is_transient
+from usercenter.messaging.batch import Received
 from usercenter.messaging.client import client_logger, client_settings
-from usercenter.messaging.dead_letters import describe
-from usercenter.messaging.router import Received
+from usercenter.messaging.delivery import Deliveries, Delivery
+from usercenter.messaging.incoming import received
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
 
-Headers = list[tuple[str, str | bytes | None]]
-
 _POLL_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 5.0  # then the partitions are paused and the thread keeps polling
-_REVOKE_SECONDS: Final = 10.0
+_PAUSED_POLL_SECONDS: Final = 1.0
 _RESTART_SECONDS: Final = 2.0
-_LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
@@ -71,39 +66,76 @@ class Consumer:
         topic: str,
         handle: Callable[[Sequence[Received]], Awaitable[None]],
         metrics: Metrics,
+        patience_seconds: float = 5.0,
+        revoke_seconds: float = 10.0,
     ) -> None:
+        """`patience_seconds`: after so long in one batch the partitions are paused, and the thread polls meanwhile.
+
+        `revoke_seconds`: so long the batch in hand may hold up a rebalance.
+        """
         self.group = group
         self.topic = topic
-        self.problem: str | None = None
-        """Why nothing can be read or handled right now, for /ready and /health."""
         self.is_assigned = False
         """Whether the group has given this member its partitions (perhaps none of them)."""
         self._kafka = kafka
-        self._handle = handle
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
+        self._patience_seconds = patience_seconds
+        self._revoke_seconds = revoke_seconds
+        self._deliveries = Deliveries(group, handle)
+        self._in_hand: Delivery | None = None
+        self._problem: str | None = None
         self._stopping = threading.Event()
-        self._in_hand: tuple[Sequence[Received], concurrent.futures.Future[bool]] | None = None
         self._thread = threading.Thread(target=self._run, name=f"kafka-{group}", daemon=True)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be read or handled right now, for /ready and /health."""
+        return self._problem or self._deliveries.problem
 
     def start(self) -> None:
         """Join the group; returns at once."""
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Finish the batch in hand, commit, leave the group. May be called twice."""
+    async def stop(self, *, timeout_seconds: float) -> None:
+        """Finish the batch in hand, commit, leave the group. May be called twice.
+
+        A batch that takes most of that time is given up, and read again by whoever comes next. A broker that does not
+        answer is not waited for any longer either: then the last offsets may not be committed, and the inbox knows.
+        """
         self._stopping.set()
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join)
+        self._deliveries.stop()
+        if await self._ends(timeout_seconds * 0.6):
+            return
+        if (in_hand := self._in_hand) is not None:
+            in_hand.give_up()
+        if not await self._ends(timeout_seconds * 0.4):
+            log.warning("kafka.consumer_left_behind", group=self.group, reason="the broker does not answer")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs: from the start until the group has been left."""
+        return self._thread.is_alive()
+
+    async def _ends(self, timeout_seconds: float) -> bool:
+        if self.is_alive:
+            await asyncio.to_thread(self._thread.join, timeout_seconds)
+        return not self.is_alive
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._read_until_stopped()
-            except confluent_kafka.KafkaException as error:
-                self.problem = f"the group cannot read: {error.args[0].str()}"
-                log.error("kafka.consumer_failed", group=self.group, topic=self.topic, error=self.problem)
+            except Exception as error:  # noqa: BLE001  # a thread that ends in silence would read nothing for ever
+                self._note_failure(error)
                 self._stopping.wait(_RESTART_SECONDS)
+
+    def _note_failure(self, error: Exception) -> None:
+        if isinstance(error, confluent_kafka.KafkaException):
+            self._problem = f"the group cannot read: {error.args[0].str()}"
+            log.error("kafka.consumer_failed", group=self.group, topic=self.topic, error=self._problem)
+        else:
+            self._problem = f"the group cannot read: {error.__class__.__name__}"
+            log.error("kafka.consumer_failed", group=self.group, topic=self.topic, exc_info=error)
 
     def _read_until_stopped(self) -> None:
         consumer = confluent_kafka.Consumer(consumer_settings(self._kafka, self.group), logger=client_logger())
@@ -111,17 +143,18 @@ class Consumer:
         try:
             while not self._stopping.is_set():
                 batch = self._take(consumer)
-                if batch:
+                if batch and not self._stopping.is_set():
                     self._deliver(consumer, batch)
         finally:
             self._abandon()
+            self.is_assigned = False
             consumer.close()  # commits what is stored
 
     def _abandon(self) -> None:
         """Nothing of a batch may go on behind the back of the next consumer."""
         if self._in_hand is not None:
-            self._in_hand[1].cancel()
-            concurrent.futures.wait([self._in_hand[1]], timeout=_REVOKE_SECONDS)
+            self._in_hand.give_up()
+            self._in_hand.ends_within(self._revoke_seconds)
             self._in_hand = None
 
     def _take(self, consumer: confluent_kafka.Consumer) -> list[Received]:
@@ -135,70 +168,69 @@ class Consumer:
         error = message.error()
         if error is None:
             return True
+        if error.fatal():
+            raise confluent_kafka.KafkaException(error)
         self._metrics.consume_errors.labels(self.topic, "other", self.group, error.name()).inc()
         log.warning("kafka.consumer_error", group=self.group, topic=self.topic, error=error.str())
-        if not error.retriable():
-            self.problem = error.str()
+        self._problem = error.str()
         return False
 
     def _deliver(self, consumer: confluent_kafka.Consumer, batch: Sequence[Received]) -> None:
-        future = asyncio.run_coroutine_threadsafe(self._handle_until_done(batch), self._loop)
-        self._in_hand = (batch, future)
-        is_paused = False
-        while not concurrent.futures.wait([future], timeout=_PATIENCE_SECONDS if not is_paused else 1.0).done:
-            if not is_paused:
-                is_paused = True
-                log.warning("kafka.consumer_paused", group=self.group, reason="the batch in hand takes long")
+        """Have a batch handled, and store its offsets; if it is given up, read it again."""
+        self._in_hand = delivery = self._deliveries.begin(batch)
+        if not delivery.ends_within(self._patience_seconds):
+            log.warning("kafka.consumer_paused", group=self.group, reason="the batch in hand takes long")
+            self._poll_without_reading(consumer, until_end_of=delivery)
+        self._settle(consumer)
+        if delivery.was_given_up and not self._stopping.is_set():
+            self._rewind(consumer, delivery)
+
+    def _poll_without_reading(self, consumer: confluent_kafka.Consumer, *, until_end_of: Delivery) -> None:
+        """Keep the membership meanwhile: polls bring rebalances, and no messages while all partitions are paused."""
+        has_ended = False
+        while not has_ended:
             consumer.pause(consumer.assignment())
-            message = consumer.poll(0)  # keeps the membership; brings rebalances, not messages
-            if message is not None and message.error() is None:
+            message = consumer.poll(0)
+            if message is not None and self._is_good(message):
                 found = received(message)
                 consumer.seek(TopicPartition(found.topic, found.partition, found.offset))
-        self._settle(consumer)
-        if is_paused:
-            consumer.resume(consumer.assignment())
+            has_ended = until_end_of.ends_within(_PAUSED_POLL_SECONDS)
+        consumer.resume(consumer.assignment())
 
     def _settle(self, consumer: confluent_kafka.Consumer) -> None:
-        """Store the offsets of the batch in hand if it is done; forget it in any case."""
-        if self._in_hand is None:
+        """Store the offsets of the batch in hand if it is handled; let go of it in any case."""
+        delivery, self._in_hand = self._in_hand, None
+        if delivery is None or not delivery.is_handled:
             return
-        (batch, future), self._in_hand = self._in_hand, None
-        if future.cancelled() or not future.done() or not future.result():
-            return
-        ends = {(each.topic, each.partition): each.offset + 1 for each in batch}
-        for (topic, partition), offset in ends.items():
+        self._problem = None
+        for end in delivery.ends():
             try:
-                consumer.store_offsets(offsets=[TopicPartition(topic, partition, offset)])
+                consumer.store_offsets(offsets=[end])
             except confluent_kafka.KafkaException as error:  # given away meanwhile: its new owner meets the inbox
-                log.info("kafka.offset_not_stored", group=self.group, partition=partition, error=error.args[0].str())
+                reason = error.args[0].str()
+                log.info("kafka.offset_not_stored", group=self.group, partition=end.partition, error=reason)
 
-    async def _handle_until_done(self, batch: Sequence[Received]) -> bool:
-        """Repeat the batch until it is committed; False when we were told to stop before that."""
-        wait_seconds = 0.1
-        while True:
-            try:
-                await self._handle(batch)
-            except Exception as error:  # noqa: BLE001  # a batch is never skipped: it waits, and says why
-                self.problem = describe(error)
-                level = log.warning if is_transient(error) else log.error
-                level("kafka.batch_waits", group=self.group, error=self.problem, next_attempt_in_seconds=wait_seconds)
-            else:
-                self.problem = None
-                return True
-            if await asyncio.to_thread(self._stopping.wait, wait_seconds):
-                return False
-            wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
+    def _rewind(self, consumer: confluent_kafka.Consumer, delivery: Delivery) -> None:
+        """Go back to the start of a batch that was given up, on the partitions that we kept.
+
+        Otherwise the next batch would begin behind it, and its offsets would cover what nobody has handled. Going back
+        too far does no harm: the inbox knows.
+        """
+        kept = {(each.topic, each.partition) for each in consumer.assignment()}
+        for start in delivery.starts():
+            if (start.topic, start.partition) in kept:
+                consumer.seek(start)
 
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
-        del consumer  # it assigns by itself
-        self.problem = None
+        consumer.resume(partitions)  # a pause outlives the loss of a partition; all else the consumer does by itself
+        self._problem = None
         self.is_assigned = True
         log.info("kafka.partitions_assigned", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
-        if self._in_hand is not None:
-            concurrent.futures.wait([self._in_hand[1]], timeout=_REVOKE_SECONDS)
-            self._in_hand[1].cancel()  # does nothing if it is done
+        if self._in_hand is not None and self._in_hand.concerns(partitions):
+            self._in_hand.ends_within(self._revoke_seconds)
+            self._in_hand.give_up()
             self._settle(consumer)
         log.info("kafka.partitions_revoked", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
@@ -209,19 +241,3 @@ class Consumer:
 
 def _numbers(partitions: Sequence[TopicPartition]) -> list[int]:
     return sorted(each.partition for each in partitions)
-
-
-def received(message: confluent_kafka.Message) -> Received:
-    """A message of the client library as ours; header values that are not UTF-8 keep their bytes as escapes."""
-    return Received(
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        key=message.key(),
-        value=message.value(),
-        headers={name: _text(value) for name, value in cast("Headers", message.headers() or ())},
-    )
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value or ""

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 LONGEST_ERROR: Final = 2_000
 """Characters of an error that are kept."""
+_MOST_OF_A_GROUP: Final = 5
 
 
 class DeadLetter(NamedTuple):
@@ -29,7 +30,8 @@ class DeadLetter(NamedTuple):
 
     group: str
     handler: str
-    stream: str
+    stream: str | None
+    """Where it came from; None when this service no longer knows the topic: then it is kept and not published."""
     topic: str
     partition: int | None
     offset: int | None
@@ -45,20 +47,38 @@ class DeadLetter(NamedTuple):
 
 
 def describe(error: BaseException) -> str:
-    """The error as text that PostgreSQL and Kafka can store; never raises, whatever the exception is like."""
+    """The error as text that PostgreSQL and Kafka can store; never raises, whatever the exception is like.
+
+    It may quote data of the event, so it belongs into the table and not into the log.
+    """
     try:
         text = str(error)
+        if isinstance(error, BaseExceptionGroup):
+            text += ": " + "; ".join(map(describe, error.exceptions[:_MOST_OF_A_GROUP]))
     except Exception:  # noqa: BLE001  # an exception whose own __str__ raises still has to be recorded
         text = "(its message cannot be shown)"
-    name = error.__class__.__name__
+    name = type(error).__name__
     whole = f"{name}: {text}" if text else name
-    return whole.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")[:LONGEST_ERROR]
+    return storable(whole[:LONGEST_ERROR])[:LONGEST_ERROR]
+
+
+def storable(text: str) -> str:
+    """The text with what neither a text column nor UTF-8 can hold written out."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")
 
 
 async def add(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
-    """Keep the letters and publish them on their topics' `.dlq`. Does not commit."""
+    """Keep the letters and publish them on their topics' `.dlq`. Does not commit; `announce` them when it did."""
     for letter in letters:
         await _keep(tx, letter)
+    published = [_message(letter, letter.stream) for letter in letters if letter.stream]
+    if published:
+        await outbox.add_raw(tx, published)
+
+
+def announce(letters: Sequence[DeadLetter]) -> None:
+    """Tell the log of letters that are committed."""
+    for letter in letters:
         log.error(
             "kafka.dead_letter",
             group=letter.group,
@@ -71,7 +91,6 @@ async def add(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
             attempts=letter.attempts,
             next="the reason is in the table dead_letters",
         )
-    await outbox.add_raw(tx, [_message(letter) for letter in letters])
 
 
 async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -> None:
@@ -86,7 +105,7 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
         key=row.key.encode(),
         value=row.payload,
         headers=row.headers,
-        event_id=UUID(row.headers["ce_id"]) if "ce_id" in row.headers else None,
+        event_id=_uuid(row.headers.get("ce_id", "")),
         event_type=row.type,
         user_id=None,
         task_position=None,
@@ -97,16 +116,24 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
     log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
 
 
+def _uuid(text: str) -> UUID | None:
+    """The id in a header, which may be a stranger's and say anything."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 async def _keep(tx: Transaction, letter: DeadLetter) -> None:
     values: dict[str, Any] = letter._asdict() | {"headers": msgspec.json.encode(letter.headers).decode()}
     await tx.execute(_KEEP, values)
 
 
-def _message(letter: DeadLetter) -> RawMessage:
-    key = (letter.key or b"").decode("utf-8", "backslashreplace").replace("\x00", "\\0")
+def _message(letter: DeadLetter, stream: str) -> RawMessage:
+    key = storable((letter.key or b"").decode("utf-8", "backslashreplace"))
     return RawMessage(
         id=new_id(),
-        stream=f"{letter.stream}.dlq",
+        stream=f"{stream}.dlq",
         key=key,
         shard=shard_of(letter.user_id) if letter.user_id else crc32(letter.key or b"") % SHARDS,
         type=letter.event_type or "undecodable",

@@ -1,6 +1,7 @@
 """How the table of reactions is written: groups, their handlers, and the two kinds of those.
 
-`record(f)` changes our own database, inside the batch's transaction, for all events of its type at once.
+`record(f)` changes our own database, inside the batch's transaction, for all of the batch's events that it is declared
+for, at once and in their order; one function may be declared for several types.
 `outside(f)` talks to the world; in the batch it only becomes a task, and the task runner calls it afterwards.
 A handler's name is its function's name, and its stable id in the tasks, metrics and dead letters: renaming it is a
 migration.
@@ -8,7 +9,7 @@ migration.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,9 @@ import msgspec
 from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.events import Event
+
+RESERVED_NAMES: Final = frozenset({"decode", "relay"})
+"""What dead letters say in the place of a handler, when none was reached."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -25,14 +29,36 @@ class PermanentFailure(Exception):
     """Raised by a handler when no further attempt can help: the task becomes a dead letter at once."""
 
 
+class RetryLater(Exception):
+    """A failure whose other side said when to come back; what an outside handler may raise or inherit from.
+
+    The attempt counts, and the wait is at least `retry_after_seconds`, if that is given.
+    """
+
+    retry_after_seconds: float | None = None
+
+
+class NotYet(Exception):
+    """Raised by an outside handler whose time has not come (quiet hours, others unfinished): no failure.
+
+    The task comes due again after so many seconds, its lane waits behind it, and the attempt does not count.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not before {seconds:g} s from now")
+        self.seconds = seconds
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler may use beside its event."""
 
     clock: Clock
     services: Mapping[type, Any] = {}
     idempotency_id: UUID | None = None
-    """For outside handlers: the same at every attempt; give it to the other side (Message-ID, webhook-id)."""
+    """For outside handlers: the event's id, the same at every attempt; for the other side (Message-ID, webhook-id)."""
     attempt: int = 1
+    lane: str = ""
+    """For outside handlers with lanes of their own: which of them this is (see `outside`)."""
 
     def service(self, kind: type[T]) -> T:
         """The service of that class which bootstrap put in. Raises LookupError when there is none."""
@@ -59,6 +85,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 RecordFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[None]]
 OutsideFunction = Callable[[Any, Context], Awaitable[None]]
+LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -75,6 +102,8 @@ class Outside(msgspec.Struct, frozen=True):
     name: str
     run: OutsideFunction
     schedule: Schedule | None = None
+    timeout_seconds: float = 300.0
+    lanes: LanesFunction | None = None
 
 
 Handler = Record | Outside
@@ -97,19 +126,49 @@ def record(
     function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]], *, retry: Schedule | None = None
 ) -> Record:
     """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit."""
-    return Record(function.__name__, function, retry)
+    return Record(_name_of(function), function, retry)
 
 
-def outside(function: Callable[[E, Context], Awaitable[None]], *, retry: Schedule | None = None) -> Outside:
-    """Declare a function (event, context) that talks to the world, at least once per event, in each user's order."""
-    return Outside(function.__name__, function, retry)
+def outside(
+    function: Callable[[E, Context], Awaitable[None]],
+    *,
+    retry: Schedule | None = None,
+    timeout_seconds: float = 300.0,
+    lanes: LanesFunction | None = None,
+) -> Outside:
+    """Declare a function (event, context) that talks to the world, at least once per event, in each user's order.
+
+    An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
+    task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
+    receiver holds up no other; the handler reads the name from `context.lane`.
+    """
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes)
+
+
+def task_name(handler: str, lane: str) -> str:
+    """What the tasks call a handler in one of its lanes."""
+    return f"{handler}/{lane}" if lane else handler
 
 
 def handlers_by_name(groups: Iterable[Group]) -> dict[str, Handler]:
-    """Every handler by its stable name. Raises ValueError when two different functions bear one name."""
+    """Every handler by its stable name. Raises ValueError when a name does not say which handler is meant."""
     found: dict[str, Handler] = {}
     for group in groups:
+        for event_class, handlers in group.handlers.items():
+            names = [handler.name for handler in handlers]
+            if len(set(names)) < len(names):
+                raise ValueError(f"a handler is named twice for {event_class.__name__} in {group.name!r}: {names}")
         for handler in group.all_handlers():
             if found.setdefault(handler.name, handler) != handler:
-                raise ValueError(f"two handlers are named {handler.name!r}: rename one, the name is its identity")
+                raise ValueError(
+                    f"two handlers are named {handler.name!r}, or one is declared in two ways: "
+                    "rename or declare it alike; the name is its identity"
+                )
     return found
+
+
+def _name_of(function: object) -> str:
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier() or name in RESERVED_NAMES:
+        raise ValueError(f"{function!r} cannot be a handler: write it as a function with a name of its own")
+    return str(name)

@@ -14,7 +14,7 @@ from usercenter.db import Transaction
 async def admit(tx: Transaction, group: str, event_ids: Iterable[UUID]) -> set[UUID]:
     """The ids that this group has not handled yet, marked as handled by this transaction. Does not commit."""
     rows = await tx.fetch_all(
-        "insert into inbox (group_name, event_id) select %s, id from unnest(%s::uuid[]) as e (id) "
+        "insert into inbox (group_name, event_id) select %s, id from unnest(%b::uuid[]) as e (id) "
         "order by id on conflict do nothing returning event_id",  # one order for all: no deadlock
         (group, list(set(event_ids))),
     )

@@ -102,6 +102,7 @@ class Leases:
         return mine - leaving
 
     async def _take(self, tx: Transaction, wanted: int) -> frozenset[int]:
+        await tx.execute(_FORGET_DEAD, (self.kind,))
         rows = await tx.fetch_all(_TAKE, (self.owner, self.kind, self.kind, wanted))
         return frozenset(row[0] for row in rows)
 
@@ -122,6 +123,13 @@ on conflict (kind, owner) do update set expires_at = excluded.expires_at
 _ENSURE: Final = """
 insert into leases (kind, shard) select %s, n from generate_series(0, %s) n
 where not exists (select 1 from leases where kind = %s) on conflict do nothing
+"""
+
+_FORGET_DEAD: Final = """
+delete from lease_owners where ctid = any(array(
+    select ctid from lease_owners where kind = %s and expires_at < clock_timestamp() - interval '1 day'
+    for update skip locked
+))
 """
 
 _TAKE: Final = """

@@ -42,16 +42,24 @@ def _commit_start(kafka: Kafka, group: str, topic: str) -> None:
     settings = client_settings(kafka) | {"group.id": group, "enable.auto.commit": False}
     consumer = confluent_kafka.Consumer(settings, logger=client_logger())
     try:
-        committed = consumer.committed(_all_partitions(consumer, topic), timeout=TIMEOUT_SECONDS)
+        committed = _checked(consumer.committed(_all_partitions(consumer, topic), timeout=TIMEOUT_SECONDS))
         if any(each.offset >= 0 for each in committed):
             return
         start = [_start_of(consumer, each, kafka.consumer.auto_offset_reset) for each in committed]
-        consumer.commit(offsets=start, asynchronous=False)
+        _checked(consumer.commit(offsets=start, asynchronous=False))
         log.info(
             "kafka.group_pinned", group=group, topic=topic, offsets={each.partition: each.offset for each in start}
         )
     finally:
         consumer.close()
+
+
+def _checked(partitions: list[TopicPartition] | None) -> list[TopicPartition]:
+    """The answer for each partition; an error for one of them is an error, not "nothing committed"."""
+    for each in partitions or ():
+        if each.error is not None:
+            raise confluent_kafka.KafkaException(each.error)
+    return partitions or []
 
 
 def _all_partitions(consumer: confluent_kafka.Consumer, topic: str) -> list[TopicPartition]:

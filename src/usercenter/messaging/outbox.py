@@ -50,6 +50,8 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
     Events with a sequence are also kept in the event_log for good. Per user, the order of the calls is the order in
     Kafka, provided that the caller holds the lock of the user's row. Does not commit.
     """
+    if not events:
+        return
     rows = [
         (
             event.id,
@@ -69,6 +71,8 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
 
 async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
     """Publish bytes as they are, to the dead-letter stream of a topic. Does not commit."""
+    if not messages:
+        return
     rows = [
         (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
     ]
@@ -80,18 +84,22 @@ async def waiting(
     tx: Transaction, *, shards: Sequence[int], beside: Sequence[int], held_keys: Sequence[str], limit: int
 ) -> list[Row]:
     """The oldest rows of these shards, without those already in hand (`beside`) and the keys on hold."""
-    return [Row(*row) for row in await tx.fetch_all(_WAITING, (list(shards), list(beside), list(held_keys), limit))]
+    rows = await tx.fetch_all(_WAITING, (list(shards), list(beside), list(held_keys), limit))
+    return [Row._make((*row[:6], _headers(row[6]), row[7])) for row in rows]
 
 
-async def remove(tx: Transaction, positions: Sequence[int]) -> None:
-    """Forget rows that Kafka has acknowledged. Harmless when another relay did it before."""
-    await tx.execute("delete from outbox where position = any(%s)", (list(positions),))
+async def remove(tx: Transaction, positions: Sequence[int]) -> int:
+    """Forget rows that Kafka has acknowledged; returns how many were still there, for another relay may be first."""
+    return (await tx.execute("delete from outbox where position = any(%s)", (list(positions),))).rowcount
 
 
 async def depth(tx: Transaction) -> tuple[int, datetime | None]:
     """How many messages wait, and when the oldest of them was written."""
     row = await tx.fetch_one("select count(*), min(created_at) from outbox")
     return (row[0], row[1]) if row else (0, None)
+
+
+_headers: Final = msgspec.json.Decoder(dict[str, str]).decode  # twenty times as fast as the driver's own for JSON
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
@@ -101,7 +109,7 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 _ADD: Final = """
 with e as materialized (
     select * from unnest(
-        %s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[]
+        %b::uuid[], %b::uuid[], %b::bigint[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::smallint[]
     ) with ordinality as e (id, user_id, sequence, type, stream, payload, headers, shard, n)
 ), logged as (
     insert into event_log (user_id, sequence, id, type, payload)
@@ -114,12 +122,12 @@ select id, stream, user_id::text, type, payload, headers::json, shard from e ord
 _ADD_RAW: Final = """
 insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
 select id, stream, key, type, payload, headers::json, shard from unnest(
-    %s::uuid[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[]
+    %b::uuid[], %b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::smallint[]
 ) with ordinality as e (id, stream, key, type, payload, headers, shard, n) order by n
 """
 
 _WAITING: Final = """
-select position, shard, aggregatetype, aggregateid, type, payload, headers, created_at from outbox
-where shard = any(%s::smallint[]) and position <> all(%s::bigint[]) and aggregateid <> all(%s::text[])
+select position, shard, aggregatetype, aggregateid, type, payload, headers::text, created_at from outbox
+where shard = any(%b::smallint[]) and position <> all(%b::bigint[]) and aggregateid <> all(%b::text[])
 order by position limit %s
 """

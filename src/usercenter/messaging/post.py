@@ -5,7 +5,7 @@ sent), in the background: nothing that serves people waits for it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 import confluent_kafka
@@ -27,7 +27,8 @@ from usercenter.supervision import Loops
 
 log = structlog.get_logger()
 
-_RETRY_SECONDS: Final = 1.0
+_FIRST_RETRY_SECONDS: Final = 0.1
+_LONGEST_RETRY_SECONDS: Final = 1.0
 
 
 class Post:
@@ -77,42 +78,38 @@ class Post:
         return len(self._consumers) == len(self._groups) and all(each.is_assigned for each in self._consumers)
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """No new work; finish what is in hand, store offsets, flush, give back the leases. May be called twice."""
+        """No new work; finish what is in hand, store offsets, flush, give back the leases. May be called twice.
+
+        Ends in about that time whatever is away, a few seconds for each try at PostgreSQL aside; what could not be
+        finished is found in the tables and done later.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + timeout_seconds
         await self._loops.cancel("opening")
-        await asyncio.gather(*(consumer.stop() for consumer in self._consumers))
+        await asyncio.gather(*(consumer.stop(timeout_seconds=timeout_seconds / 2) for consumer in self._consumers))
         await self._loops.cancel("tasks")
         if self._runner:
-            await self._runner.close(timeout_seconds=timeout_seconds)
+            await _to_the_end(self._runner.close(timeout_seconds=max(1.0, end - now())))
         await self._loops.cancel("relay")
         if self._relay:
-            await self._relay.close(timeout_seconds=timeout_seconds)
-        for leases in self._leases:
-            await self._loops.cancel(f"leases.{leases.kind}")
-            await leases.release()
+            await _to_the_end(self._relay.close(timeout_seconds=max(1.0, end - now())))
+        await asyncio.gather(*(self._release(leases) for leases in self._leases))
 
     async def _open(self) -> None:
+        """Called again when it failed: what was opened then stays."""
         await self._prepare()
-        if self._has_relay:
-            leases = self._lease("relay", self._config.relay.lease_seconds)
-            self._relay = Relay(
-                self._config,
-                database=self._database,
-                leases=leases,
-                topics=self._topics,
-                clock=self._context.clock,
-                metrics=self._metrics,
-            )
-            self._loops.keep("relay", self._relay.run)
+        if self._has_relay and self._relay is None:
+            self._start_relay()
         if self._has_worker:
-            for group in self._groups:
+            for group in self._groups[len(self._consumers) :]:
                 self._start_consumer(group)
 
     async def _prepare(self) -> None:
         """Topics and the groups' starts; again and again until it is done."""
+        pause_seconds = _FIRST_RETRY_SECONDS  # short: a topic just made has no leader for a moment
         while True:
             try:
-                for name in await asyncio.to_thread(topics.create_missing, self._config.kafka):
-                    log.info("kafka.topic_ready", topic=name)
+                await asyncio.to_thread(topics.create_missing, self._config.kafka)
                 for group in self._groups:
                     topic = self._topics[group.stream]
                     await offsets.pin_start(self._database, self._config.kafka, group=group.name, topic=topic)
@@ -124,7 +121,21 @@ class Post:
                 log.warning("kafka.not_ready", error=str(error), next="tried again when PostgreSQL is there")
             else:
                 return
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(_LONGEST_RETRY_SECONDS, pause_seconds * 2)
+
+    def _start_relay(self) -> None:
+        leases = self._leases_of("relay", self._config.relay.lease_seconds)
+        self._relay = Relay(
+            self._config,
+            database=self._database,
+            leases=leases,
+            topics=self._topics,
+            clock=self._context.clock,
+            metrics=self._metrics,
+        )
+        self._keep(leases)
+        self._loops.keep("relay", self._relay.run)
 
     def _start_consumer(self, group: Group) -> None:
         router = Router(
@@ -147,30 +158,38 @@ class Post:
         consumer.start()
 
     def _start_runner(self) -> None:
+        leases = self._leases_of("tasks", self._config.tasks.lease_seconds)
         self._runner = Runner(
             self._config,
             handlers=handlers_by_name(self._groups),
             registry=self._registry,
             database=self._database,
-            leases=self._lease("tasks", self._config.tasks.lease_seconds),
+            leases=leases,
             context=self._context,
             streams={topic: stream for stream, topic in self._topics.items()},
             schedule=self._schedule,
             metrics=self._metrics,
         )
+        self._keep(leases)
         self._loops.keep("tasks", self._runner.run)
 
-    def _lease(self, kind: str, seconds: float) -> Leases:
-        leases = Leases(
+    def _leases_of(self, kind: str, seconds: float) -> Leases:
+        return Leases(
             kind,
             database=self._database,
             clock=self._context.clock,
             metrics=self._metrics,
             lease_seconds=seconds,
         )
+
+    def _keep(self, leases: Leases) -> None:
+        """Only once there is somebody to do the work: a share that nobody works on is taken from all others."""
         self._leases.append(leases)
-        self._loops.keep(f"leases.{kind}", leases.keep)
-        return leases
+        self._loops.keep(f"leases.{leases.kind}", leases.keep)
+
+    async def _release(self, leases: Leases) -> None:
+        await self._loops.cancel(f"leases.{leases.kind}")
+        await _to_the_end(leases.release())
 
     @property
     def _schedule(self) -> Schedule:
@@ -180,3 +199,14 @@ class Post:
             first_seconds=settings.first_retry_ms / 1000,
             longest_seconds=settings.longest_retry_seconds,
         )
+
+
+async def _to_the_end(step: Awaitable[None]) -> None:
+    """One step of closing; its failure is told and keeps none of the others from being done."""
+    try:
+        await step
+    except Exception as error:  # a process that ends has no later moment for what is left to close
+        if is_transient(error):
+            log.warning("post.closed_without_database", error=str(error), next="others find the work when it is back")
+        else:
+            log.error("post.close_failed", exc_info=error)

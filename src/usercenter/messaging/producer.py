@@ -6,7 +6,7 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import confluent_kafka
@@ -17,23 +17,26 @@ from usercenter.messaging.client import client_logger, client_settings
 
 log = structlog.get_logger()
 
-Headers = list[tuple[str, str | bytes | None]]
 Receipt = tuple[Any, confluent_kafka.KafkaError | None, int | None, int | None]
 """The token given to `send`, the error or None, and where the message lies: partition and offset."""
 
-_PERMANENT = frozenset(
-    {
-        confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE,
-        confluent_kafka.KafkaError.INVALID_MSG,
-        confluent_kafka.KafkaError.INVALID_RECORD,
-        confluent_kafka.KafkaError._INVALID_ARG,  # noqa: SLF001  # the library's public constant
-    }
-)
+_OF_BATCHES = frozenset({confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE, confluent_kafka.KafkaError.INVALID_RECORD})
+_PERMANENT = _OF_BATCHES | {confluent_kafka.KafkaError._INVALID_ARG}  # noqa: SLF001  # the library's public constant
 
 
 def is_permanent(error: confluent_kafka.KafkaError) -> bool:
     """Whether the message itself can never be sent; everything else may pass later."""
     return error.code() in _PERMANENT
+
+
+def is_fatal(error: confluent_kafka.KafkaError) -> bool:
+    """Whether the producer as such is of no use any more."""
+    return error.fatal() or error.code() == confluent_kafka.KafkaError._FATAL  # noqa: SLF001  # as above
+
+
+def may_concern_others(error: confluent_kafka.KafkaError) -> bool:
+    """Whether the broker may mean the whole batch, which it refuses as one: sent alone, the message may pass."""
+    return error.code() in _OF_BATCHES
 
 
 def producer_settings(kafka: Kafka) -> dict[str, Any]:
@@ -57,8 +60,10 @@ def producer_settings(kafka: Kafka) -> dict[str, Any]:
 class Producer:
     """Sends messages and reports each one's fate, in the event loop that made it."""
 
-    def __init__(self, kafka: Kafka, *, on_receipts: Callable[[list[Receipt]], None]) -> None:
-        self._producer = confluent_kafka.Producer(producer_settings(kafka), logger=client_logger())
+    def __init__(self, kafka: Kafka, *, on_receipts: Callable[[list[Receipt]], None], is_single: bool = False) -> None:
+        """`is_single`: every message in a batch of its own."""
+        settings = producer_settings(kafka) | ({"batch.num.messages": 1} if is_single else {})
+        self._producer = confluent_kafka.Producer(settings, logger=client_logger())
         self._on_receipts = on_receipts
         self._loop = asyncio.get_running_loop()
         self._receipts: deque[Receipt] = deque()
@@ -67,7 +72,7 @@ class Producer:
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._thread.start()
 
-    def send(self, token: Any, *, topic: str, key: str, value: bytes, headers: Iterable[tuple[str, str]]) -> bool:
+    def send(self, token: Any, *, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> bool:
         """Hand over one message; never blocks. False means that the queue is full: nothing was taken, come back later.
 
         Every message taken gets exactly one receipt, sooner or (by the delivery timeout) later.
@@ -77,7 +82,7 @@ class Producer:
             self._report((token, error, message.partition(), message.offset()))
 
         try:
-            self._producer.produce(topic, value, key, headers=list(headers), on_delivery=report)
+            self._producer.produce(topic, value, key, headers={**headers}, on_delivery=report)
         except BufferError:
             return False
         except confluent_kafka.KafkaException as error:
@@ -85,18 +90,31 @@ class Producer:
         return True
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """Wait for outstanding messages at most so long, then stop. What had no answer is reported as failed."""
-        remaining = await asyncio.to_thread(self._producer.flush, timeout_seconds)
-        if remaining:
-            log.warning("kafka.producer_gave_up", messages=remaining, next="they stay in the outbox and are sent again")
-            self._producer.purge()
-        await asyncio.to_thread(self._producer.flush, 1.0)
-        self._stopping.set()
+        """Wait for outstanding messages at most so long, then stop. What had no answer is reported as failed.
+
+        Every receipt was handed over when this returns. May be called twice.
+        """
+        try:
+            await asyncio.to_thread(self._serve, self._producer.flush, timeout_seconds)
+            if remaining := len(self._producer):
+                log.warning("kafka.producer_gave_up", messages=remaining, next="they stay in the outbox")
+                self._producer.purge()
+            await asyncio.to_thread(self._serve, self._producer.flush, 1.0)
+        finally:
+            self._stopping.set()
         await asyncio.to_thread(self._thread.join)
+        self._hand_over()
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(0.1)
+            self._serve(self._producer.poll, 0.1)
+
+    def _serve(self, call: Callable[[float], Any], seconds: float) -> None:
+        """Let the client library report. It raises a fatal error here, once; the receipts tell of it as well."""
+        try:
+            call(seconds)
+        except confluent_kafka.KafkaException as error:
+            log.error("kafka.producer_broken", error=error.args[0].str(), next="it is replaced")
 
     def _report(self, receipt: Receipt) -> None:
         self._receipts.append(receipt)

@@ -1,30 +1,32 @@
 """The relay: from the outbox to Kafka, in the order of each user, nothing forgotten.
 
 Per user at most one message is on its way; the next one goes when Kafka has acknowledged it. So a failed delivery can
-never be overtaken, whatever the client library does inside. A row is deleted after its acknowledgement; what was sent
-and not deleted (a crash in between) is sent again under the same id, and the inbox knows it.
+never be overtaken, whatever the client library does inside, and not even two relays that hold one shard for a moment
+can show a user's events in another order than the first one of each. A row is deleted after its acknowledgement; what
+was sent and not deleted (a crash in between) is sent again under the same id, and the inbox knows it.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from usercenter.clock import Clock
 from usercenter.config.model import Config
-from usercenter.db import Database, is_transient
+from usercenter.db import Database, Transaction, is_transient
 from usercenter.messaging import dead_letters, outbox
+from usercenter.messaging.in_hand import InHand
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
-from usercenter.messaging.producer import Producer, Receipt, is_permanent
+from usercenter.messaging.producer import Producer, Receipt, is_fatal, is_permanent, may_concern_others
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
 
 _HOLD_SECONDS: Final = 1.0
-_BATCHES_IN_HAND: Final = 2
+_BATCHES_IN_HAND: Final = 3
 
 
 class Relay:
@@ -40,22 +42,24 @@ class Relay:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
+        self._kafka = config.kafka
         self._settings = config.relay
         self._log_each = config.logging.each_event_up_to
         self._database = database
         self._leases = leases
         self._topics = topics
-        self._clock = clock
         self._metrics = metrics
         self._wake = database.signal(outbox.SIGNAL)
-        self._in_flight: dict[str, Row] = {}
-        self._queued: dict[str, deque[Row]] = {}
-        self._known: dict[int, Row] = {}
+        self._hand = InHand(clock)
         self._acknowledged: list[Row] = []
         self._refused: list[tuple[Row, str]] = []
-        self._held: dict[str, float] = {}
+        self._alone: set[int] = set()
+        self._is_full = False
+        self._is_broken = False
+        self._is_closing = False
         self._producer = Producer(config.kafka, on_receipts=self._receive)
-        leases.finish_before_release(self._busy_shards)
+        self._single: Producer | None = None
+        leases.finish_before_release(self._hand.shards)
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
@@ -72,94 +76,102 @@ class Relay:
                 await self._wake.wait(self._settings.idle_poll_ms / 1000)
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """After `run` was cancelled: wait for what is on its way, forget what arrived; the rest stays in the outbox."""
-        self._queued.clear()
-        await self._producer.close(timeout_seconds=timeout_seconds)
-        await asyncio.sleep(0)  # the last receipts are waiting in the loop
-        await self._settle()
+        """After `run` was cancelled: wait for what is on its way, forget what arrived; the rest stays in the outbox.
+
+        May be called twice.
+        """
+        self._is_closing = True
+        producers = [self._producer, *([self._single] if self._single else [])]
+        await asyncio.gather(*(each.close(timeout_seconds=timeout_seconds) for each in producers))
+        try:
+            await self._settle()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("outbox.not_deleted", messages=len(self._acknowledged), next="sent again under the same ids")
 
     async def _turn(self) -> bool:
-        """One round: delete what arrived, fetch what is new. Says whether there is nothing left to do now."""
-        await self._settle()
-        self._unhold()
-        room = self._settings.batch_messages * _BATCHES_IN_HAND - len(self._known)
+        """One round: delete what arrived, and meanwhile fetch what is new. Says whether to wait for news now."""
+        if self._is_broken:
+            await self._replace_producer()
+        settled, rows = await asyncio.gather(self._settle(), self._fetch(), return_exceptions=True)
+        if isinstance(settled, BaseException):
+            raise settled
+        if isinstance(rows, BaseException):
+            raise rows
+        for row in rows:
+            if self._hand.admit(row):
+                self._send(row)
+        return self._is_full or len(rows) < self._settings.batch_messages
+
+    async def _fetch(self) -> list[Row]:
+        room = self._settings.batch_messages * _BATCHES_IN_HAND - len(self._hand)
         owned = self._leases.owned()
         if room < self._settings.batch_messages or not owned:
-            return True
-        rows = await self._fetch(owned)
-        for row in rows:
-            self._accept(row)
-        return len(rows) < self._settings.batch_messages
-
-    async def _fetch(self, owned: frozenset[int]) -> list[Row]:
+            return []
+        closed = self._hand.closed_keys()
         async with self._database.transaction() as tx:
             return await outbox.waiting(
                 tx,
                 shards=sorted(owned),
-                beside=list(self._known),
-                held_keys=list(self._held),
+                beside=self._hand.positions(),
+                held_keys=closed,
                 limit=self._settings.batch_messages,
             )
 
-    def _accept(self, row: Row) -> None:
-        self._known[row.position] = row
-        if row.key in self._in_flight:
-            self._queued.setdefault(row.key, deque()).append(row)
-        else:
-            self._send(row)
-
     def _send(self, row: Row) -> None:
-        if row.shard not in self._leases.owned():  # looked at just before sending: a frozen process stops here
-            self._forget_key(row)
+        if self._is_closing or row.shard not in self._leases.owned():  # a process that was frozen stops here
+            self._hand.put_back(row)
             return
-        self._in_flight[row.key] = row
-        is_taken = self._producer.send(
-            row, topic=self._topics[row.stream], key=row.key, value=row.payload, headers=row.headers.items()
-        )
-        if not is_taken:
-            del self._in_flight[row.key]
-            self._forget_key(row)
+        topic = self._topics.get(row.stream)
+        if topic is None:
+            log.error("outbox.unknown_stream", stream=row.stream, event_type=row.type, next="kept for a later version")
+            self._hand.put_back(row, seconds=_HOLD_SECONDS)
+            return
+        self._hand.depart(row)
+        producer = self._producer if row.position not in self._alone else self._single_producer()
+        if not producer.send(row, topic=topic, key=row.key, value=row.payload, headers=row.headers):
+            self._is_full = True
+            self._hand.put_back(row)
 
     def _receive(self, receipts: list[Receipt]) -> None:
-        for row, error, partition, offset in receipts:
-            del self._in_flight[row.key]
+        self._is_full = False
+        for row, error, _, _ in receipts:
+            self._hand.arrive(row)
             if error is None:
                 self._acknowledged.append(row)
-                self._log_delivery(row, partition, offset, is_single=len(receipts) <= self._log_each)
                 self._send_next(row.key)
+            elif may_concern_others(error) and row.position not in self._alone:
+                self._alone.add(row.position)
+                self._send(row)
             elif is_permanent(error):
                 self._refused.append((row, error.str()))
                 self._send_next(row.key)
             else:
-                self._hold(row, error.name())
-        if len(receipts) > self._log_each:
-            log.info("kafka.messages_delivered", messages=len(receipts))
+                self._is_broken |= is_fatal(error)
+                self._hand.put_back(row, seconds=_HOLD_SECONDS)
+        self._tell(receipts)
         self._wake.set()
 
     def _send_next(self, key: str) -> None:
-        queue = self._queued.get(key)
-        if queue:
-            self._send(queue.popleft())
-        if not queue:
-            self._queued.pop(key, None)
+        row = self._hand.next_of(key)
+        if row is not None:
+            self._send(row)
 
-    def _hold(self, row: Row, error: str) -> None:
-        """After a failed delivery this user's messages wait, all of them; others go on."""
-        topic = self._topics[row.stream]
-        self._metrics.produce_errors.labels(topic, row.type, error).inc()
-        log.warning("kafka.delivery_failed", topic=topic, event_type=row.type, error=error, next="kept and sent again")
-        self._held[row.key] = self._clock.monotonic() + _HOLD_SECONDS
-        self._forget_key(row)
+    def _single_producer(self) -> Producer:
+        """Sends each message in a batch of its own, so that what the broker refuses is this message and no other."""
+        if self._single is None:
+            self._single = Producer(self._kafka, on_receipts=self._receive, is_single=True)
+        return self._single
 
-    def _forget_key(self, row: Row) -> None:
-        self._known.pop(row.position, None)
-        for other in self._queued.pop(row.key, ()):
-            self._known.pop(other.position, None)
-
-    def _unhold(self) -> None:
-        now = self._clock.monotonic()
-        for key in [key for key, until in self._held.items() if until <= now]:
-            del self._held[key]
+    async def _replace_producer(self) -> None:
+        """Begin anew with another one; what the old ones still have comes back as failed."""
+        log.error("kafka.producer_replaced", reason="the client library cannot recover from its last error")
+        old = [self._producer, *([self._single] if self._single else [])]
+        self._producer = Producer(self._kafka, on_receipts=self._receive)
+        self._single = None
+        self._is_broken = False
+        await asyncio.gather(*(each.close(timeout_seconds=0) for each in old))
 
     async def _settle(self) -> None:
         acknowledged, self._acknowledged = self._acknowledged, []
@@ -168,24 +180,36 @@ class Relay:
             return
         try:
             async with self._database.transaction() as tx:
-                await outbox.remove(tx, [row.position for row in (*acknowledged, *(row for row, _ in refused))])
-                for row, error in refused:
-                    await dead_letters.add_unsendable(tx, row, topic=self._topics[row.stream], error=error)
+                await outbox.remove(tx, [row.position for row in acknowledged])
+                await self._bury(tx, refused)
         except BaseException:
             self._acknowledged += acknowledged
             self._refused += refused
             raise
-        for row in acknowledged:
-            del self._known[row.position]
-            self._metrics.produced.labels(self._topics[row.stream], row.type).inc()
-        for row, _ in refused:
-            del self._known[row.position]
+        ended = [*acknowledged, *(row for row, _ in refused)]
+        self._hand.forget(ended)
+        self._alone.difference_update(row.position for row in ended)
+        for (stream, type_), number in Counter((row.stream, row.type) for row in acknowledged).items():
+            self._metrics.produced.labels(self._topics[stream], type_).inc(number)
 
-    def _busy_shards(self) -> set[int]:
-        return {row.shard for row in self._in_flight.values()}
+    async def _bury(self, tx: Transaction, refused: Sequence[tuple[Row, str]]) -> None:
+        for row, error in refused:
+            is_first = await outbox.remove(tx, [row.position])  # not if it was another relay, or a commit unheard of
+            if is_first:
+                await dead_letters.add_unsendable(tx, row, topic=self._topics[row.stream], error=error)
 
-    def _log_delivery(self, row: Row, partition: int | None, offset: int | None, *, is_single: bool) -> None:
-        if is_single:
+    def _tell(self, receipts: Sequence[Receipt]) -> None:
+        """Log what arrived and what did not: one by one as long as there is little in hand, else as numbers."""
+        failed = Counter((self._topics[row.stream], row.type, error.name()) for row, error, _, _ in receipts if error)
+        for (topic, type_, name), number in failed.items():
+            self._metrics.produce_errors.labels(topic, type_, name).inc(number)
+            facts = {"topic": topic, "event_type": type_, "messages": number, "error": name}
+            log.warning("kafka.delivery_failed", **facts, next="kept and sent again, or a dead letter")
+        arrived = [receipt for receipt in receipts if receipt[1] is None]
+        if len(self._hand) > self._log_each:
+            log.info("kafka.messages_delivered", messages=len(arrived))
+            return
+        for row, _, partition, offset in arrived:
             log.info(
                 "kafka.message_delivered",
                 topic=self._topics[row.stream],

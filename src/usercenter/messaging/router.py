@@ -6,72 +6,26 @@ offsets are stored afterwards, so a crash repeats the batch and the inbox takes 
 """
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
-from uuid import UUID, uuid5
 
 import structlog
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.events import Event, Registry, Undecodable, UnknownType
-from usercenter.messaging import dead_letters, inbox, tasks
+from usercenter.events import Registry
+from usercenter.messaging import dead_letters, erasures, inbox, tasks
+from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.dead_letters import DeadLetter
-from usercenter.messaging.groups import Context, Group, Handler, Outside, Record, Schedule
+from usercenter.messaging.effects import Effects, Failed, Later
+from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule, task_name
+from usercenter.messaging.outcome import Outcome
 from usercenter.messaging.tasks import Lane, NewTask
 from usercenter.metrics import Metrics
 
+__all__ = ["Received", "Router"]
+
 log = structlog.get_logger()
-
-_COORDINATES: Final = UUID("5f0c1c5e-6d0e-5b7b-9a39-0f6a4d1d2b11")  # namespace of ids for messages that have none
-
-
-class Received(NamedTuple):
-    """A message as it came from Kafka."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: dict[str, str]
-
-    @property
-    def coordinates_id(self) -> UUID:
-        """An id for a message that has none of its own: made of where it lies."""
-        return uuid5(_COORDINATES, f"{self.topic}/{self.partition}/{self.offset}")
-
-
-class Item(NamedTuple):
-    """An event and the message that brought it."""
-
-    event: Event
-    message: Received
-
-
-class Broken(NamedTuple):
-    """A message that is no event, and why."""
-
-    message: Received
-    error: Undecodable
-
-
-class Batch(NamedTuple):
-    """A batch, read."""
-
-    items: list[Item]
-    broken: list[Broken]
-    skipped: list[str]
-
-
-class Outcome:
-    """What a transaction did, told to metrics and log only after its commit."""
-
-    def __init__(self) -> None:
-        self.repeated = 0
-        self.done: list[tuple[str, Sequence[Item], float]] = []
-        self.failed: list[tuple[str, Item, str]] = []
 
 
 class Router:
@@ -89,6 +43,7 @@ class Router:
         metrics: Metrics,
     ) -> None:
         self.group = group
+        self._handlers = {handler.name: handler for handler in group.all_handlers()}
         self._registry = registry
         self._database = database
         self._context = context
@@ -101,140 +56,100 @@ class Router:
 
         Raises only errors that concern the whole batch (the database is gone): repeat it later.
         """
+        if not messages:
+            return
         started = time.perf_counter()
-        batch = self._read(messages)
+        batch = read(messages, self._registry)
         try:
-            outcome = await self._commit(batch, is_careful=False)
+            outcome = await self._commit(batch, is_isolating=False)
         except Exception as error:
             if is_transient(error):
                 raise
-            log.warning("kafka.batch_isolated", group=self.group.name, error=dead_letters.describe(error))
-            outcome = await self._commit(batch, is_careful=True)
+            log.warning("kafka.batch_isolated", group=self.group.name, error=type(error).__name__)
+            outcome = await self._commit(batch, is_isolating=True)
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
-        self._tell(messages, batch, outcome)
+        outcome.tell(metrics=self._metrics, clock=self._context.clock, log_each=self._log_each)
 
-    def _read(self, messages: Sequence[Received]) -> Batch:
-        batch = Batch([], [], [])
-        for message in messages:
-            try:
-                batch.items.append(Item(self._registry.decode(message.value), message))
-            except Undecodable as error:
-                batch.broken.append(Broken(message, error))
-            except UnknownType as error:
-                batch.skipped.append(error.type)
-        return batch
-
-    async def _commit(self, batch: Batch, *, is_careful: bool) -> Outcome:
-        outcome = Outcome()
+    async def _commit(self, batch: Batch, *, is_isolating: bool) -> Outcome:
         async with self._database.transaction() as tx:
-            items, broken = await self._admit(tx, batch, outcome)
-            await self._bury(tx, broken)
-            by_class: dict[type[Event], list[Item]] = defaultdict(list)
-            for item in items:
-                by_class[type(item.event)].append(item)
-            later: list[NewTask] = []
-            busy = await self._busy_lanes(tx, by_class)
-            for event_class, of_class in by_class.items():
-                for handler in self.group.handlers[event_class]:
-                    if isinstance(handler, Outside):
-                        later += [self._task(handler, item) for item in of_class]
-                    else:
-                        later += await self._record(tx, handler, of_class, busy, outcome, is_careful=is_careful)
-            await tasks.add(tx, later)
-        return outcome
+            items, broken, repeated = await self._admit(tx, batch)
+            items = await erasures.without_erased(tx, items)
+            by_handler = self._by_handler(items)
+            busy = await self._busy_lanes(tx, by_handler)
+            effects = Effects(tx, self._context, schedule=self._schedule, busy=busy)
+            for name, handler in self._handlers.items():  # the table's order, the same in every process: no deadlock
+                if isinstance(handler, Outside):
+                    await effects.leave(handler, by_handler[name])
+                elif is_isolating:
+                    await effects.isolate(handler, by_handler[name])
+                else:
+                    await effects.record(handler, by_handler[name])
+            letters = [self._unread(each) for each in broken]
+            letters += [self._given_up(each) for each in effects.failed if each.wait_seconds is None]
+            await tasks.add(tx, [self._task(each) for each in effects.later])
+            await dead_letters.add(tx, letters)
+        return Outcome(self.group.name, batch, effects, letters, repeated)
 
-    async def _admit(self, tx: Transaction, batch: Batch, outcome: Outcome) -> tuple[list[Item], list[Broken]]:
+    async def _admit(self, tx: Transaction, batch: Batch) -> tuple[list[Item], list[Broken], int]:
+        """What this group has not seen yet, each once and in order; and how many messages were repetitions."""
         wanted = [item for item in batch.items if type(item.event) in self.group.handlers]
-        ids = [item.event.id for item in wanted] + [broken.message.coordinates_id for broken in batch.broken]
-        if not ids:
-            return [], []
-        fresh = await inbox.admit(tx, self.group.name, ids)
-        outcome.repeated = len(ids) - len(fresh)
-        items = []
-        for item in wanted:
-            if item.event.id in fresh:
-                fresh.discard(item.event.id)  # the same event twice in one batch counts once
-                items.append(item)
-        return items, [broken for broken in batch.broken if broken.message.coordinates_id in fresh]
+        items = {item.event.id: item for item in reversed(wanted)}  # of two with one id the first one counts
+        broken = {each.message.fallback_id: each for each in batch.broken}
+        if not items and not broken:
+            return [], [], 0
+        fresh = await inbox.admit(tx, self.group.name, [*items, *broken])
+        return (
+            [item for item in wanted if item.event.id in fresh and items[item.event.id] is item],
+            [each for id_, each in broken.items() if id_ in fresh],
+            len(wanted) + len(batch.broken) - len(fresh),
+        )
 
-    async def _bury(self, tx: Transaction, broken: Sequence[Broken]) -> None:
-        if broken:
-            await dead_letters.add(tx, [self._letter(each) for each in broken])
-
-    async def _busy_lanes(self, tx: Transaction, by_class: Mapping[type[Event], Sequence[Item]]) -> set[Lane]:
-        handlers = [h.name for c in by_class for h in self.group.handlers[c] if isinstance(h, Record)]
-        users = {item.event.user_id for items in by_class.values() for item in items}
-        return await tasks.busy_lanes(tx, handlers, list(users)) if handlers else set()
-
-    async def _record(
-        self,
-        tx: Transaction,
-        handler: Record,
-        items: Sequence[Item],
-        busy: set[Lane],
-        outcome: Outcome,
-        *,
-        is_careful: bool,
-    ) -> list[NewTask]:
-        """Run a record handler; what is behind an unfinished task of its lane, or fails, is left to the runner."""
-        free = [item for item in items if (handler.name, item.event.user_id) not in busy]
-        if is_careful:
-            return await self._record_one_by_one(tx, handler, items, busy, outcome)
-        if free:
-            started = time.perf_counter()
-            await handler.run([item.event for item in free], tx, self._context)
-            outcome.done.append((handler.name, free, time.perf_counter() - started))
-        return [self._task(handler, item) for item in items if (handler.name, item.event.user_id) in busy]
-
-    async def _record_one_by_one(
-        self, tx: Transaction, handler: Record, items: Sequence[Item], busy: set[Lane], outcome: Outcome
-    ) -> list[NewTask]:
-        """Find the events that fail: each runs in a savepoint of its own, and one that fails parks its lane."""
-        later = []
+    def _by_handler(self, items: Sequence[Item]) -> Mapping[str, list[Item]]:
+        """The events of each handler, whatever their types, in the order in which they came."""
+        found: dict[str, list[Item]] = defaultdict(list)
         for item in items:
-            lane = (handler.name, item.event.user_id)
-            if lane in busy:
-                later.append(self._task(handler, item))
-                continue
-            started = time.perf_counter()
-            try:
-                async with tx.savepoint():
-                    await handler.run([item.event], tx, self._context)
-            except Exception as error:
-                if is_transient(error):
-                    raise
-                busy.add(lane)
-                later.append(self._task(handler, item, error=dead_letters.describe(error)))
-                outcome.failed.append((handler.name, item, error.__class__.__name__))
-            else:
-                outcome.done.append((handler.name, [item], time.perf_counter() - started))
-        return later
+            for handler in self.group.handlers[type(item.event)]:
+                found[handler.name].append(item)
+        return found
 
-    def _task(self, handler: Handler, item: Item, *, error: str | None = None) -> NewTask:
-        event, message = item
-        schedule = handler.schedule or self._schedule
+    async def _busy_lanes(self, tx: Transaction, by_handler: Mapping[str, Sequence[Item]]) -> set[Lane]:
+        names = [name for name in by_handler if isinstance(self._handlers[name], Record)]
+        users = {item.event.user_id for name in names for item in by_handler[name]}
+        return await tasks.busy_lanes(tx, names, users) if names else set()
+
+    def _task(self, later: Later | Failed) -> NewTask:
+        failed = later if isinstance(later, Failed) else None
+        event, message = later.item
         return NewTask(
-            handler=handler.name,
+            handler=later.handler.name if isinstance(later, Failed) else task_name(later.handler.name, later.lane),
             user_id=event.user_id,
             sequence=event.sequence,
             event_id=event.id,
             event_type=event.type,
+            key=message.key,
             payload=message.value or b"",
             group=self.group.name,
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
-            attempts=0 if error is None else 1,
-            delay_seconds=0.0 if error is None else (schedule.wait_seconds(1) or 0.0),
-            last_error=error,
+            attempts=1 if failed else 0,
+            delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
+            last_error=dead_letters.describe(failed.error) if failed else None,
             occurred_at=event.occurred_at,
         )
 
-    def _letter(self, broken: Broken) -> DeadLetter:
-        message = broken.message
+    def _unread(self, broken: Broken) -> DeadLetter:
+        return self._letter(broken.message, handler="decode", error=broken.error)
+
+    def _given_up(self, failed: Failed) -> DeadLetter:
+        event = failed.item.event
+        letter = self._letter(failed.item.message, handler=failed.handler.name, error=failed.error)
+        return letter._replace(event_id=event.id, event_type=event.type, user_id=event.user_id)
+
+    def _letter(self, message: Received, *, handler: str, error: Exception) -> DeadLetter:
         return DeadLetter(
             group=self.group.name,
-            handler="decode",
+            handler=handler,
             stream=self.group.stream,
             topic=message.topic,
             partition=message.partition,
@@ -247,52 +162,5 @@ class Router:
             user_id=None,
             task_position=None,
             attempts=1,
-            error=dead_letters.describe(broken.error),
+            error=dead_letters.describe(error),
         )
-
-    def _tell(self, messages: Sequence[Received], batch: Batch, outcome: Outcome) -> None:
-        topic = messages[0].topic
-        types = Counter(item.event.type for item in batch.items)
-        types["other"] = len(batch.skipped) + len(batch.broken)
-        for type_, number in types.items():
-            self._metrics.consumed.labels(topic, type_, self.group.name).inc(number)
-        if batch.broken:
-            self._metrics.consume_errors.labels(topic, "other", self.group.name, "Undecodable").inc(len(batch.broken))
-        for handler, item, error in outcome.failed:
-            self._metrics.handled.labels(handler, "failed").inc()
-            self._metrics.consume_errors.labels(topic, item.event.type, self.group.name, error).inc()
-        self._metrics.repeated.labels(self.group.name).inc(outcome.repeated)
-        self._measure(outcome)
-        self._log(messages, batch, outcome)
-
-    def _measure(self, outcome: Outcome) -> None:
-        now = self._context.clock.now()
-        for handler, items, seconds in outcome.done:
-            self._metrics.handled.labels(handler, "done").inc(len(items))
-            self._metrics.handler_seconds.labels(handler).observe(seconds)
-            delay = self._metrics.effect_delay.labels(handler)
-            for item in items:
-                delay.observe(max(0.0, (now - item.event.occurred_at).total_seconds()))
-
-    def _log(self, messages: Sequence[Received], batch: Batch, outcome: Outcome) -> None:
-        log.info(
-            "kafka.batch_handled",
-            group=self.group.name,
-            messages=len(messages),
-            repeated=outcome.repeated,
-            skipped=len(batch.skipped),
-            failed=len(outcome.failed),
-            undecodable=len(batch.broken),
-        )
-        if len(messages) <= self._log_each:
-            for event, message in batch.items:
-                log.info(
-                    "kafka.message_handled",
-                    group=self.group.name,
-                    topic=message.topic,
-                    partition=message.partition,
-                    offset=message.offset,
-                    event_type=event.type,
-                    event_id=str(event.id),
-                    request_id=event.request_id,
-                )

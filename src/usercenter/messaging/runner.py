@@ -1,34 +1,38 @@
 """The task runner: many users at once, each lane in order, attempts counted before they are made.
 
-It leases shards as the relay does, holds a bounded window of due tasks in memory, claims the heads of the lanes in
-sets, runs them side by side, and strikes them off in sets. No transaction is open while a handler talks to the world.
+It leases shards as the relay does, holds a few due tasks of each lane in memory, claims the heads of the lanes in sets
+and a little ahead of the free slots, runs them side by side, and notes their ends in sets. No transaction is open while
+a handler talks to the world. What is claimed and no longer covered by the lease is given back, not begun.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Final
 
 import structlog
-from msgspec.structs import replace
-from structlog.contextvars import bind_contextvars
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.events import Registry, UnknownType
-from usercenter.messaging import dead_letters, tasks
-from usercenter.messaging.dead_letters import DeadLetter
-from usercenter.messaging.groups import Context, Handler, Outside, PermanentFailure, Schedule
+from usercenter.events import Registry
+from usercenter.messaging import tasks
+from usercenter.messaging.attempts import Attempts, NoLongerOurs
+from usercenter.messaging.endings import Done, Endings, Failed, Ledger
+from usercenter.messaging.groups import Context, Handler, Schedule
+from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
 
-
-class NoLongerOurs(Exception):
-    """The task was struck off or taken by another runner while we had it; our work on it is undone."""
+_CLAIM_AHEAD: Final = 4  # claimed tasks for each slot: the slots are never empty while a turn is on its way
+_LOOK_AT_LEASE_SECONDS: Final = 0.1
+_POLLS_MISSED_WHEN_AWAY: Final = 5
+_UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
 class Runner:
@@ -49,208 +53,171 @@ class Runner:
     ) -> None:
         self._settings = config.tasks
         self._handlers = handlers
-        self._registry = registry
         self._database = database
         self._leases = leases
-        self._context = context
-        self._streams = streams
-        self._schedule = schedule
-        self._metrics = metrics
+        self._attempts = Attempts(handlers=handlers, registry=registry, database=database, context=context)
+        self._ledger = Ledger(
+            handlers=handlers,
+            streams=streams,
+            schedule=schedule,
+            clock=context.clock,
+            metrics=metrics,
+            log_each=config.logging.each_event_up_to,
+        )
         self._wake = database.signal(tasks.SIGNAL)
-        self._lanes: dict[Lane, deque[Task]] = {}
-        self._known: dict[int, Task] = {}
-        self._running: dict[Lane, asyncio.Task[None]] = {}
-        self._done: list[Task] = []
-        self._failed: list[tuple[Task, BaseException]] = []
-        self._owned: frozenset[int] = frozenset()
+        self._capacity = min(self._settings.concurrent_lanes * _CLAIM_AHEAD, self._settings.window)
+        self._lanes = Lanes(per_lane=max(1, self._settings.window // (2 * self._settings.concurrent_lanes)))
+        self._claimed: deque[Task] = deque()
+        self._running: dict[Lane, asyncio.Task[str]] = {}
+        self._endings = Endings()
+        self._in_doubt: set[int] = set()
+        """Positions whose claim failed at the commit, or was cancelled there: nobody knows whether it stands."""
         self._is_stopping = False
-        leases.finish_before_release(self._busy_shards)
+        leases.finish_before_release(self._lanes.busy_shards)
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
-        while True:
-            try:
-                is_idle = await self._turn()
-            except Exception as error:
-                if not is_transient(error):
-                    raise
-                log.warning("tasks.database_unavailable", error=str(error))
-                await asyncio.sleep(1)
-                continue
+        watch = asyncio.create_task(self._watch_lease(), name="tasks.lease")
+        this = asyncio.current_task()
+        try:
+            while this and not this.cancelling():  # Python 3.11 may swallow a cancellation while the pool is waited for
+                await self._step()
+        finally:
+            watch.cancel()
+        raise asyncio.CancelledError
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """After `run` was cancelled: let running handlers finish, at most so long, and note what they did.
+
+        Then they are cancelled; one that does not end even so is left behind. May be called twice.
+        """
+        self._is_stopping = True
+        self._endings.interrupted += self._claimed
+        self._claimed.clear()
+        if self._running:
+            _, late = await asyncio.wait(self._running.values(), timeout=timeout_seconds)
+            await self._cancel(late)
+        try:
+            await self._turn()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.error("tasks.ends_not_noted", error=type(error).__name__, next="these tasks will be done again")
+
+    async def _cancel(self, late: Collection[asyncio.Task[str]]) -> None:
+        for each in late:
+            each.cancel()
+        if late:
+            _, stuck = await asyncio.wait(late, timeout=_UNWIND_SECONDS)
+            for each in stuck:
+                log.error(
+                    "tasks.handler_left_behind", handler=each.get_name(), next="it ignores its cancellation: mend it"
+                )
+
+    async def _step(self) -> None:
+        try:
+            is_idle = await self._turn()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("tasks.database_unavailable", error=type(error).__name__)
+            await asyncio.sleep(self._settings.idle_poll_ms / 1000 * _POLLS_MISSED_WHEN_AWAY)
+        else:
             if is_idle:
                 await self._wake.wait(self._settings.idle_poll_ms / 1000)
 
-    async def close(self, *, timeout_seconds: float) -> None:
-        """After `run` was cancelled: let running handlers finish, at most so long; note what they did."""
-        self._is_stopping = True
-        running = list(self._running.values())
-        if running:
-            _, unfinished = await asyncio.wait(running, timeout=timeout_seconds)
-            for each in unfinished:
-                each.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
-        await self._turn()
-
     async def _turn(self) -> bool:
         """One transaction: note what ended, fetch what is due, claim what may run. Says whether to wait now."""
-        done, failed = self._take_ended()
+        endings, self._endings = self._endings, Endings()
+        room = 0 if self._is_stopping else self._capacity - self._lanes.taken + len(endings)
+        if not endings and not room and not self._in_doubt:
+            return True
+        heads: dict[int, Lane] = {}
         try:
             async with self._database.transaction() as tx:
-                await self._note_ended(tx, done, failed)
-                fetched = 0 if self._is_stopping else await self._fetch(tx)
-                claimed = [] if self._is_stopping else await self._claim(tx)
+                await self._clear_doubt(tx)
+                parked, letters = await self._ledger.note(tx, endings)
+                has_moved = await self._fetch(tx, room)
+                heads = self._lanes.take(room, self._leases.owned())  # from here on their shards are not let go
+                claimed = await tasks.claim(tx, owner=self._leases.owner, positions=heads) if heads else []
         except BaseException:
-            self._done += done
-            self._failed += failed
+            self._endings.put_back(endings)
+            self._lanes.drop(heads.values())
+            self._in_doubt.update(heads)
             raise
-        for task in done:
-            self._running.pop(task.lane, None)
-            self._forget(task)
-        for task, _ in failed:
-            self._running.pop(task.lane, None)
-            self._forget_lane(task.lane)
-        for task in claimed:
-            self._start(task)
-        return not (done or failed or claimed or fetched)
+        self._in_doubt.clear()
+        self._settle(endings, heads, claimed)
+        self._ledger.tell(endings, parked, letters)
+        return not (endings or claimed or has_moved)
 
-    def _take_ended(self) -> tuple[list[Task], list[tuple[Task, BaseException]]]:
-        done, self._done = self._done, []
-        failed, self._failed = self._failed, []
-        return done, failed
+    async def _clear_doubt(self, tx: Transaction) -> None:
+        if self._in_doubt:
+            await tasks.unclaim(tx, owner=self._leases.owner, positions=self._in_doubt)
 
-    async def _note_ended(self, tx: Transaction, done: list[Task], failed: list[tuple[Task, BaseException]]) -> None:
-        if done:
-            await tasks.finish(tx, [task.position for task in done])
-        for task, error in failed:
-            await self._note_failure(tx, task, error)
-
-    async def _note_failure(self, tx: Transaction, task: Task, error: BaseException) -> None:
-        wait = None if isinstance(error, PermanentFailure) else self._schedule_of(task).wait_seconds(task.attempts)
-        facts = {"handler": task.handler, "event_id": str(task.event_id), "attempts": task.attempts}
-        if wait is None:
-            if await tasks.finish(tx, [task.position]):
-                await dead_letters.add(tx, [self._letter(task, error)])
-        else:
-            await tasks.fail(tx, task, error=dead_letters.describe(error), wait_seconds=wait)
-            log.warning("tasks.failed", **facts, error=error.__class__.__name__, next_attempt_in_seconds=round(wait, 1))
-
-    async def _fetch(self, tx: Transaction) -> int:
-        room = self._settings.window - len(self._known)
+    async def _fetch(self, tx: Transaction, room: int) -> bool:
+        """Hold more of what is due, if the free lanes do not fill the room. Says whether tasks were postponed."""
         owned = self._leases.owned()
-        self._forget_lost(owned)
-        if room <= 0 or not owned:
-            return 0
-        due = await tasks.due(
-            tx, handlers=list(self._handlers), shards=sorted(owned), beside=list(self._known), limit=room
-        )
-        blocked = [task for task in due if task.blocked_until is not None]
-        if blocked:
-            await tasks.postpone(tx, blocked)
+        limit = self._settings.window - self._lanes.waiting
+        if self._lanes.free >= room or limit <= 0 or not owned:
+            return False
+        due = await tasks.due(tx, handlers=self._handlers, shards=owned, beside=self._lanes.known(), limit=limit)
+        behind: dict[Lane, datetime] = {}
+        postponed: dict[int, datetime] = {}
         for task in due:
-            if task.blocked_until is None:
-                self._known[task.position] = task
-                self._lanes.setdefault(task.lane, deque()).append(task)
-        return len(due)
+            moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
+            if moment is None:
+                self._lanes.offer(task.lane, task.position)
+            else:
+                behind[task.lane] = postponed[task.position] = moment
+        if postponed:
+            await tasks.postpone(tx, postponed)
+        return bool(postponed)
 
-    def _forget_lost(self, owned: frozenset[int]) -> None:
-        if owned == self._owned:
-            return
-        self._owned = owned
-        for lane, queue in list(self._lanes.items()):
-            if queue[0].shard not in owned and lane not in self._running:
-                self._forget_lane(lane)
+    def _settle(self, endings: Endings, heads: Mapping[int, Lane], claimed: Sequence[Task]) -> None:
+        """What the transaction said is committed: let lanes go, and begin what was claimed."""
+        for lane in endings.done_lanes():
+            self._lanes.release(lane)
+        self._lanes.drop(endings.stopped_lanes())
+        refused = heads.keys() - {task.position for task in claimed}  # another owner by now, or an earlier task
+        self._lanes.drop([heads[position] for position in refused])
+        self._claimed.extend(claimed)
+        self._begin()
 
-    async def _claim(self, tx: Transaction) -> list[Task]:
-        room = self._settings.concurrent_lanes - len(self._running)
-        free = (queue[0] for lane, queue in self._lanes.items() if lane not in self._running)
-        heads = list(islice(free, max(0, room)))
-        if not heads:
-            return []
-        claimed = await tasks.claim(tx, owner=self._leases.owner, positions=[task.position for task in heads])
-        for task in heads:
-            if task.position not in claimed:
-                self._forget_lane(task.lane)  # another owner, or an earlier task: seen again when it is due
-        return [task._replace(attempts=claimed[task.position]) for task in heads if task.position in claimed]
+    def _begin(self) -> None:
+        """Fill the free slots; the lease is looked at once more, just before: a process that was frozen stops here."""
+        owned = self._leases.owned()
+        while self._claimed and len(self._running) < self._settings.concurrent_lanes:
+            task = self._claimed.popleft()
+            if task.shard in owned and not self._is_stopping:
+                attempt = asyncio.create_task(self._attempts.make(task), name=task.handler)
+                attempt.add_done_callback(partial(self._end, task, time.perf_counter()))
+                self._running[task.lane] = attempt
+            else:
+                self._endings.interrupted.append(task)
 
-    def _start(self, task: Task) -> None:
-        self._running[task.lane] = asyncio.create_task(self._attempt(task), name=f"{task.handler} {task.event_id}")
-
-    async def _attempt(self, task: Task) -> None:
-        started = time.perf_counter()
-        try:
-            await self._run(task)
-        except NoLongerOurs:
-            self._done.append(task)
-        except asyncio.CancelledError as error:
-            self._failed.append((task, error))
-            raise
-        except Exception as error:  # noqa: BLE001  # it becomes the task's reason: parked, or dead
-            self._failed.append((task, error))
-            self._metrics.handled.labels(task.handler, "failed").inc()
+    def _end(self, task: Task, started: float, attempt: asyncio.Task[str]) -> None:
+        """The lane stays taken until the next turn has noted the end."""
+        del self._running[task.lane]
+        error = None if attempt.cancelled() else attempt.exception()
+        if attempt.cancelled() or isinstance(error, NoLongerOurs):
+            self._endings.interrupted.append(task)
+        elif error is not None:
+            self._endings.failed.append(Failed(task, error))
         else:
-            self._done.append(task)
-            self._note_success(task, time.perf_counter() - started)
-        finally:
-            self._wake.set()  # the lane stays taken until the next turn has noted the end
+            self._endings.done.append(Done(task, time.perf_counter() - started, attempt.result()))
+        self._begin()
+        self._wake.set()
 
-    async def _run(self, task: Task) -> None:
-        if task.attempts > self._schedule_of(task).attempts:
-            raise PermanentFailure(f"given up: {task.attempts - 1} attempts began and none of them ended")
-        try:
-            event = self._registry.decode(task.payload)
-        except UnknownType as error:
-            raise PermanentFailure(str(error)) from error
-        bind_contextvars(event_id=str(task.event_id), request_id=event.request_id)
-        handler = self._handlers[task.handler]
-        if isinstance(handler, Outside):
-            await handler.run(event, replace(self._context, idempotency_id=task.event_id, attempt=task.attempts))
-            return
-        async with self._database.transaction() as tx:
-            await handler.run([event], tx, self._context)
-            if not await tasks.finish(tx, [task.position]):
-                raise NoLongerOurs
-
-    def _note_success(self, task: Task, seconds: float) -> None:
-        delay = (self._context.clock.now() - task.occurred_at).total_seconds()
-        self._metrics.handled.labels(task.handler, "done").inc()
-        self._metrics.handler_seconds.labels(task.handler).observe(seconds)
-        self._metrics.effect_delay.labels(task.handler).observe(max(0.0, delay))
-        log.info("tasks.done", handler=task.handler, attempts=task.attempts)
-
-    def _forget(self, task: Task) -> None:
-        self._known.pop(task.position, None)
-        lane = self._lanes.get(task.lane)
-        if lane and lane[0].position == task.position:
-            lane.popleft()
-        if not lane:
-            self._lanes.pop(task.lane, None)
-
-    def _forget_lane(self, lane: Lane) -> None:
-        for task in self._lanes.pop(lane, ()):
-            self._known.pop(task.position, None)
-
-    def _busy_shards(self) -> set[int]:
-        return {self._lanes[lane][0].shard for lane in self._running if lane in self._lanes}
-
-    def _schedule_of(self, task: Task) -> Schedule:
-        return self._handlers[task.handler].schedule or self._schedule
-
-    def _letter(self, task: Task, error: BaseException) -> DeadLetter:
-        self._metrics.handled.labels(task.handler, "dead").inc()
-        return DeadLetter(
-            group=task.group,
-            handler=task.handler,
-            stream=self._streams[task.topic],
-            topic=task.topic,
-            partition=task.partition,
-            offset=task.offset,
-            key=str(task.user_id).encode(),
-            value=task.payload,
-            headers={},
-            event_id=task.event_id,
-            event_type=task.event_type,
-            user_id=task.user_id,
-            task_position=task.position,
-            attempts=task.attempts,
-            error=dead_letters.describe(error),
-        )
+    async def _watch_lease(self) -> None:
+        """Once the lease cannot be trusted any more another process may take over: stop before it can."""
+        before: frozenset[int] = frozenset()
+        while True:
+            owned = self._leases.owned()
+            if owned != before:
+                before = owned
+                self._lanes.keep_only(owned)
+                if not owned:
+                    log.warning("tasks.lease_lost", interrupted=len(self._running))
+                    for attempt in self._running.values():
+                        attempt.cancel()
+            await asyncio.sleep(_LOOK_AT_LEASE_SECONDS)

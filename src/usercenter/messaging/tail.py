@@ -8,9 +8,9 @@ import confluent_kafka
 from confluent_kafka import TopicPartition
 
 from usercenter.config.model import Kafka
+from usercenter.messaging.batch import Received
 from usercenter.messaging.client import client_logger, client_settings
-from usercenter.messaging.consumer import received
-from usercenter.messaging.router import Received
+from usercenter.messaging.incoming import received
 
 _TIMEOUT_SECONDS: Final = 10.0
 

@@ -1,10 +1,12 @@
 """The tasks: work still to be done for one handler and one user, in the order of that pair (its lane).
 
 The rows and the statements; who runs them is `messaging/runner.py`. A task runs only when no earlier one of its lane is
-unfinished. Attempts are counted before the handler runs, so an event that kills its process is caught as well.
+unfinished. Attempts are counted before the handler runs, and once more when they end, so an attempt that began and
+never ended (its process was killed) is seen. The count is also the fence: whoever notes the end of an attempt that is
+not the latest one changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -27,6 +29,7 @@ class NewTask(NamedTuple):
     sequence: int | None
     event_id: UUID
     event_type: str
+    key: bytes | None
     payload: bytes
     group: str
     topic: str
@@ -38,14 +41,30 @@ class NewTask(NamedTuple):
     occurred_at: datetime
 
 
+class Waiting(NamedTuple):
+    """A due task, as far as the scheduler must know it."""
+
+    position: int
+    handler: str
+    user_id: UUID
+    due_with: datetime | None
+    """When the one before it in its lane comes due, if that is later: it cannot run before then."""
+
+    @property
+    def lane(self) -> Lane:
+        """What it must be in order with."""
+        return self.handler, self.user_id
+
+
 class Task(NamedTuple):
-    """A task as the runner holds it."""
+    """A claimed task."""
 
     position: int
     handler: str
     user_id: UUID
     event_id: UUID
     event_type: str
+    key: bytes | None
     payload: bytes
     group: str
     topic: str
@@ -53,13 +72,21 @@ class Task(NamedTuple):
     offset: int
     shard: int
     attempts: int
+    """With the one for which it was claimed."""
+    ended: int
+    """How many attempts have come to an end; one less than `attempts`, unless a process died in between."""
+    last_error: str | None
     occurred_at: datetime
-    blocked_until: datetime | None
 
     @property
     def lane(self) -> Lane:
         """What it must be in order with."""
         return self.handler, self.user_id
+
+    @property
+    def handler_name(self) -> str:
+        """The handler without the lane of its own (`outside(…, lanes=…)`)."""
+        return self.handler.partition("/")[0]
 
 
 async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
@@ -71,59 +98,90 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     tx.wake_after_commit(SIGNAL)
 
 
-async def busy_lanes(tx: Transaction, handlers: Sequence[str], users: Sequence[UUID]) -> set[Lane]:
+async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collection[UUID]) -> set[Lane]:
     """Those lanes of these handlers and users in which something is unfinished."""
     rows = await tx.fetch_all(
-        "select distinct handler, user_id from tasks where user_id = any(%s) and handler = any(%s)",
+        "select distinct handler, user_id from tasks where user_id = any(%b) and handler = any(%b)",
         (list(users), list(handlers)),
     )
     return {(row[0], row[1]) for row in rows}
 
 
 async def due(
-    tx: Transaction, *, handlers: Sequence[str], shards: Sequence[int], beside: Sequence[int], limit: int
-) -> list[Task]:
-    """The next due tasks of these shards, without those in hand; a task behind a waiting one says until when."""
-    return [Task(*row) for row in await tx.fetch_all(_DUE, (list(handlers), list(shards), list(beside), limit))]
+    tx: Transaction, *, handlers: Collection[str], shards: Collection[int], beside: Sequence[Lane], limit: int
+) -> list[Waiting]:
+    """The next due tasks of these shards, those of lanes in hand (`beside`) left out."""
+    names, users = [lane[0] for lane in beside], [lane[1] for lane in beside]
+    # The statistics of a table that fills and empties within seconds are always wrong; without this the planner may
+    # read and sort the whole backlog for its first rows.
+    await tx.execute("set local enable_sort = off")
+    rows = await tx.fetch_all(_DUE, (list(handlers), list(shards), names, users, limit))
+    return [Waiting(*row) for row in rows]
 
 
-async def postpone(tx: Transaction, tasks: Sequence[Task]) -> None:
-    """Let tasks that are behind a waiting one of their lane come due together with it."""
+async def postpone(tx: Transaction, until: Mapping[int, datetime]) -> None:
+    """Let tasks come due no earlier than at these moments. Does not commit."""
     await tx.execute(
         "update tasks t set next_attempt_at = p.until "
-        "from unnest(%s::bigint[], %s::timestamptz[]) as p (position, until) where t.position = p.position",
-        ([task.position for task in tasks], [task.blocked_until for task in tasks]),
+        "from unnest(%b::bigint[], %b::timestamptz[]) as p (position, until) "
+        "where t.position = p.position and t.next_attempt_at < p.until",
+        (list(until), list(until.values())),
     )
 
 
-async def claim(tx: Transaction, *, owner: UUID, positions: Sequence[int]) -> dict[int, int]:
-    """Count an attempt for each, and return position → attempts of those that may run now.
+async def claim(tx: Transaction, *, owner: UUID, positions: Collection[int]) -> list[Task]:
+    """Count an attempt for each of those that may run now, and return them in the order in which they came due.
 
     Left out are tasks whose shard has another owner by now, and those with an earlier one unfinished in their lane.
     """
     rows = await tx.fetch_all(_CLAIM, (list(positions), owner))
-    return {row[0]: row[1] for row in rows}
+    tasks = {row[0]: Task(*row) for row in rows}
+    return [tasks[position] for position in positions if position in tasks]
+
+
+async def unclaim(tx: Transaction, *, owner: UUID, positions: Collection[int]) -> None:
+    """Undo claims that were perhaps committed and certainly not begun, as long as nobody else can have made them."""
+    await tx.execute(
+        "update tasks set attempts = attempts - 1 where position = any(%b) and attempts > ended "
+        "and shard in (select shard from leases where kind = 'tasks' and owner = %s)",
+        (list(positions), owner),
+    )
 
 
 async def finish(tx: Transaction, positions: Sequence[int]) -> int:
     """Strike done tasks off; returns how many were still there. Does not commit."""
-    return (await tx.execute("delete from tasks where position = any(%s)", (list(positions),))).rowcount
+    return (await tx.execute("delete from tasks where position = any(%b)", (list(positions),))).rowcount
 
 
-async def fail(tx: Transaction, task: Task, *, error: str, wait_seconds: float) -> None:
-    """Park a task until its next attempt, and what is behind it in its lane with it. Does not commit."""
-    await tx.execute("update tasks set last_error = %s where position = %s", (error, task.position))
+async def bury(tx: Transaction, task: Task) -> bool:
+    """Strike a task off for good after its last attempt; False if it is no longer ours. Does not commit."""
+    cursor = await tx.execute("delete from tasks where position = %s and attempts = %s", (task.position, task.attempts))
+    return cursor.rowcount == 1
+
+
+async def fail(tx: Transaction, task: Task, *, attempts: int, error: str | None, wait_seconds: float) -> bool:
+    """Park a task until its next attempt, and what is behind it in its lane with it. Does not commit.
+
+    It has had so many `attempts` from now on. False if it is no longer ours.
+    """
+    row = await tx.fetch_one(_FAIL, (error, attempts, attempts, wait_seconds, task.position, task.attempts))
+    return row is not None and row[0] == 1
+
+
+async def give_back(tx: Transaction, tasks: Sequence[Task]) -> None:
+    """Undo the claim of tasks whose attempt was interrupted, by us, before its end. Does not commit."""
     await tx.execute(
-        "update tasks set next_attempt_at = now() + make_interval(secs => %s) "
-        "where user_id = %s and handler = %s and position >= %s",
-        (wait_seconds, task.user_id, task.handler, task.position),
+        "update tasks t set attempts = t.attempts - 1 from unnest(%b::bigint[], %b::int[]) as g (position, attempts) "
+        "where t.position = g.position and t.attempts = g.attempts",
+        ([task.position for task in tasks], [task.attempts for task in tasks]),
     )
 
 
 async def counts(tx: Transaction) -> list[tuple[str, bool, int]]:
     """How many tasks there are: handler, whether parked (failed, or behind a failure), number."""
     rows = await tx.fetch_all(
-        "select handler, last_error is not null or next_attempt_at > now(), count(*) from tasks group by 1, 2"
+        "select split_part(handler, '/', 1), last_error is not null or next_attempt_at > now(), count(*) "
+        "from tasks group by 1, 2"
     )
     return [(row[0], row[1], row[2]) for row in rows]
 
@@ -133,34 +191,48 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 
 _ADD: Final = """
-insert into tasks (handler, user_id, sequence, event_id, event_type, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, next_attempt_at, last_error, occurred_at, shard)
-select handler, user_id, sequence, event_id, event_type, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, now() + make_interval(secs => delay), last_error, occurred_at, shard
-from unnest(%s::text[], %s::uuid[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[], %s::text[], %s::text[],
-    %s::int[], %s::bigint[], %s::int[], %s::float8[], %s::text[], %s::timestamptz[], %s::smallint[])
-with ordinality as t (handler, user_id, sequence, event_id, event_type, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, delay, last_error, occurred_at, shard, n)
+insert into tasks (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
+    kafka_offset, attempts, ended, next_attempt_at, last_error, occurred_at, shard)
+select handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
+    kafka_offset, attempts, attempts, now() + make_interval(secs => delay), last_error, occurred_at, shard
+from unnest(%b::text[], %b::uuid[], %b::bigint[], %b::uuid[], %b::text[], %b::bytea[], %b::bytea[], %b::text[],
+    %b::text[], %b::int[], %b::bigint[], %b::int[], %b::float8[], %b::text[], %b::timestamptz[], %b::smallint[])
+with ordinality as t (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic,
+    kafka_partition, kafka_offset, attempts, delay, last_error, occurred_at, shard, n)
 order by n
 """
 
 _DUE: Final = """
-select position, handler, user_id, event_id, event_type, payload, group_name, topic, kafka_partition, kafka_offset,
-    shard, attempts, occurred_at, (
-        select max(e.next_attempt_at) from tasks e
-        where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position and e.next_attempt_at > now()
-    )
+select position, handler, user_id, nullif(greatest(next_attempt_at, (
+        select e.next_attempt_at from tasks e
+        where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
+        order by e.position desc limit 1
+    )), next_attempt_at)
 from tasks t
-where next_attempt_at <= now() and handler = any(%s) and shard = any(%s::smallint[]) and position <> all(%s::bigint[])
+where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and shard = any(%b::smallint[])
+and (handler, user_id) not in (select * from unnest(%b::text[], %b::uuid[]))
 order by next_attempt_at, position limit %s
 """
 
 _CLAIM: Final = """
 update tasks t set attempts = attempts + 1
-where position = any(%s)
-and exists (select 1 from leases l where l.kind = 'tasks' and l.shard = t.shard and l.owner = %s)
+where position = any(%b)
+and shard = any(array(select shard from leases where kind = 'tasks' and owner = %s))
 and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
 )
-returning position, attempts
+returning position, handler, user_id, event_id, event_type, key, payload, group_name, topic, kafka_partition,
+    kafka_offset, shard, attempts, ended, last_error, occurred_at
+"""
+
+_FAIL: Final = """
+with head as (
+    update tasks set last_error = %s, attempts = %s, ended = %s, next_attempt_at = now() + make_interval(secs => %s)
+    where position = %s and attempts = %s
+    returning position, user_id, handler, next_attempt_at
+), behind as (
+    update tasks t set next_attempt_at = head.next_attempt_at from head
+    where t.user_id = head.user_id and t.handler = head.handler and t.position > head.position
+)
+select count(*) from head
 """

@@ -3,7 +3,8 @@
 Everything here blocks; call it from a thread.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from usercenter.messaging.client import client_logger, client_settings, topics_b
 log = structlog.get_logger()
 
 TIMEOUT_SECONDS: Final = 10.0
+_LOOK_AGAIN_SECONDS: Final = 0.05
 
 
 class TopicMissing(Exception):
@@ -44,23 +46,19 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create_missing(kafka: Kafka) -> list[str]:
-    """Make those of our topics that are missing; returns their names. Logs what differs in those that exist.
+    """Make those of our topics that are missing, and wait until they can be used; returns their names.
 
-    Raises KafkaException with the broker's reason (not authorised, replication factor larger than the cluster …).
+    Logs what differs in those that exist. Raises KafkaException with the broker's reason (not authorised, replication
+    factor larger than the cluster …).
     """
     admin = AdminClient(client_settings(kafka), logger=client_logger())
     existing = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     wanted = topics_by_stream(kafka).values()
     _check(kafka, existing, wanted)
-    new = [
-        NewTopic(
-            name, num_partitions=kafka.new_topics.partitions, replication_factor=kafka.new_topics.replication_factor
-        )
-        for name in wanted
-        if name not in existing
-    ]
+    new = [_new_topic(kafka, name) for name in wanted if name not in existing]
     if new:
         _wait_for_creation(admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS))
+        _wait_for_leaders(admin, [topic.topic for topic in new])
     return [topic.topic for topic in new]
 
 
@@ -80,6 +78,8 @@ def describe(kafka: Kafka, name: str) -> Topic:
     try:
         metadata = consumer.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
         if metadata.error is not None:
+            if metadata.error.code() != confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise confluent_kafka.KafkaException(metadata.error)
             raise TopicMissing(f"there is no topic {name!r} on {', '.join(kafka.brokers)}: `usercenter topics list`")
         return Topic(name=name, partitions=[_partition(consumer, name, each) for each in metadata.partitions.values()])
     finally:
@@ -95,6 +95,15 @@ def _partition(consumer: confluent_kafka.Consumer, topic: str, metadata: Any) ->
         in_sync=list(metadata.isrs),
         earliest_offset=low,
         next_offset=high,
+    )
+
+
+def _new_topic(kafka: Kafka, name: str) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=kafka.new_topics.partitions,
+        replication_factor=kafka.new_topics.replication_factor,
+        config={"min.insync.replicas": str(kafka.new_topics.min_insync_replicas)},
     )
 
 
@@ -123,3 +132,18 @@ def _wait_for_creation(futures: Mapping[str, "Future[None]"]) -> None:
         except confluent_kafka.KafkaException as error:
             if error.args[0].code() != confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS:  # another process was first
                 raise
+
+
+def _wait_for_leaders(admin: AdminClient, created: Sequence[str]) -> None:
+    """Brokers learn of a new topic one after the other; until then they say that there is none."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        known = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        if all(name in known and _has_leaders(known[name]) for name in created):
+            return
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    log.warning("kafka.topics_without_leader", topics=created, next="sends and reads wait for them")
+
+
+def _has_leaders(topic: Any) -> bool:
+    return bool(topic.partitions) and all(each.leader >= 0 for each in topic.partitions.values())

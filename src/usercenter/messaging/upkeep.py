@@ -34,16 +34,21 @@ async def measure(database: Database, metrics: Metrics, handlers: Mapping[str, H
 async def look(tx: Transaction, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
     """Set the gauges to what the tables hold now."""
     depth, oldest = await outbox.depth(tx)
+    levels = await tasks.counts(tx)
+    dead = await tx.fetch_all(
+        "select split_part(handler, '/', 1), count(*) from dead_letters where settled_at is null group by 1"
+    )
     metrics.outbox_depth.set(depth)
     metrics.outbox_oldest.set(oldest.timestamp() if oldest else 0)
+    metrics.tasks.clear()  # nothing is awaited from here on, so nobody sees the gauges half set
+    metrics.dead_letters.clear()
     for handler in handlers:
         metrics.tasks.labels(handler, "waiting").set(0)
         metrics.tasks.labels(handler, "parked").set(0)
         metrics.dead_letters.labels(handler).set(0)
-    for handler, is_parked, number in await tasks.counts(tx):
+    for handler, is_parked, number in levels:
         metrics.tasks.labels(handler, "parked" if is_parked else "waiting").set(number)
-    rows = await tx.fetch_all("select handler, count(*) from dead_letters where settled_at is null group by handler")
-    for handler, number in rows:
+    for handler, number in dead:
         metrics.dead_letters.labels(handler).set(number)
 
 

@@ -1,0 +1,62 @@
+"""One attempt at one task: the event read again, the handler called, and what came of it."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+from structlog.contextvars import bind_contextvars
+
+from usercenter.db import Database
+from usercenter.events import Registry
+from usercenter.messaging import tasks
+from usercenter.messaging.calls import call
+from usercenter.messaging.groups import Context, Handler, Outside
+from usercenter.messaging.tasks import Task
+
+
+class NeverEnded(Exception):
+    """The attempt before this one began and never ended: its process was killed, perhaps by this very event."""
+
+    def __init__(self, task: Task) -> None:
+        before = task.last_error if task.last_error and not task.last_error.startswith(NeverEnded.__name__) else None
+        super().__init__(
+            f"attempt {task.attempts - 1} began and never ended: its process was killed, or lost its lease"
+            + (f"; the error before it: {before}" if before else "")
+        )
+
+
+class NoLongerOurs(Exception):
+    """The task was struck off by another runner while we had it; our work on it is undone."""
+
+
+class Attempts:
+    """Makes the attempts of a runner."""
+
+    def __init__(
+        self, *, handlers: Mapping[str, Handler], registry: Registry, database: Database, context: Context
+    ) -> None:
+        self._handlers = handlers
+        self._registry = registry
+        self._database = database
+        self._context = context
+
+    async def make(self, task: Task) -> str:
+        """Do the task's work once; a record handler's effect and the end of its task are one transaction.
+
+        Returns the event's request id. Raises whatever keeps it from being done, as an Exception; NeverEnded, without
+        having tried, when the last attempt did not end; NoLongerOurs when nothing is left to be done.
+        """
+        if task.attempts - task.ended > 1:
+            raise NeverEnded(task)
+        event = self._registry.decode(task.payload)
+        bind_contextvars(event_id=str(task.event_id), request_id=event.request_id)
+        handler = self._handlers[task.handler_name]
+        lane = task.handler.partition("/")[2]
+        context = replace(self._context, idempotency_id=task.event_id, attempt=task.attempts, lane=lane)
+        if isinstance(handler, Outside):
+            await call(handler.run, event, context, timeout_seconds=handler.timeout_seconds)
+            return event.request_id
+        async with self._database.transaction() as tx:
+            await call(handler.run, [event], tx, context)
+            if not await tasks.finish(tx, [task.position]):
+                raise NoLongerOurs
+        return event.request_id

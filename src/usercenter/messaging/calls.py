@@ -1,0 +1,28 @@
+"""Calling a handler, whatever it may raise."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+class HandlerBroke(Exception):
+    """A handler raised what is no failure of its event: a cancellation that nobody asked for, an exit, a panic."""
+
+
+async def call(
+    handler: Callable[..., Awaitable[None]], *arguments: object, timeout_seconds: float | None = None
+) -> None:
+    """Call it and wait; all that it raises comes out as an Exception, which concerns this call alone.
+
+    Only a cancellation of the caller, and Ctrl-C, pass through as they are. Raises TimeoutError after so many seconds.
+    """
+    caller = asyncio.current_task()
+    before = caller.cancelling() if caller else 0
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await handler(*arguments)
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if caller and caller.cancelling() > before:
+            raise
+        raise HandlerBroke(f"the handler raised {type(error).__name__}, which is no Exception") from error

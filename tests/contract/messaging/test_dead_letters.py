@@ -1,0 +1,121 @@
+"""Dead letters: kept with their reason, and published where others can see them."""
+
+from typing import Any
+
+import pytest
+from harness import World
+from receiving import TOPIC, Desk, Effects, login, message, messages
+
+from usercenter.events import UserLoggedIn
+from usercenter.messaging import dead_letters, outbox, upkeep
+from usercenter.messaging.groups import Group, PermanentFailure, outside, record
+from usercenter.messaging.outbox import Row
+from usercenter.messaging.shards import SHARDS, shard_of
+
+
+@pytest.fixture
+async def desk(world: World) -> Desk:
+    desk = Desk(world)
+    await desk.open()
+    return desk
+
+
+def of_logins(*handlers: Any) -> Group:
+    return Group("usercenter", "user_events", {UserLoggedIn: handlers})
+
+
+async def _published(world: World) -> list[Row]:
+    async with world.database.transaction() as tx:
+        return await outbox.waiting(tx, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
+
+
+async def test_a_task_that_is_given_up_is_published_with_all_that_is_known_of_it(desk: Desk) -> None:
+    effects = Effects()
+    effects.fails = lambda handler, event: PermanentFailure("no such address")
+    event = login()
+    sent = message(event, partition=2)
+    await desk.router(of_logins(outside(effects.outside("send")))).handle([sent])
+
+    await desk.all_done(of_logins(outside(effects.outside("send"))))
+
+    [row] = await _published(desk.world)
+    assert (row.stream, row.key, row.payload, row.type) == (
+        "user_events.dlq",
+        str(event.user_id),
+        sent.value,
+        "user.logged_in",
+    )
+    assert row.shard == shard_of(event.user_id)
+    assert row.headers == {
+        "original_topic": TOPIC,
+        "original_partition": "2",
+        "original_offset": str(sent.offset),
+        "original_key": str(event.user_id),
+        "group": "usercenter",
+        "handler": "send",
+        "attempts": "1",
+        "error": "PermanentFailure: no such address",
+    }
+
+
+async def test_a_record_handlers_dead_letter_has_the_headers_of_its_message(desk: Desk) -> None:
+    effects = Effects()
+    effects.fails = lambda handler, event: PermanentFailure("never")
+    sent = message(login())
+
+    await desk.router(of_logins(record(effects.record("first")))).handle([sent])
+
+    [row] = await _published(desk.world)
+    assert row.headers.items() >= sent.headers.items()
+    assert row.headers["handler"] == "first"
+
+
+async def test_a_message_with_a_key_and_headers_that_are_no_text_is_published_all_the_same(desk: Desk) -> None:
+    broken = message(value=b"\xff", key=b"nul \x00 and \xff", headers={"ce_id": "no uuid", "x": "nul \x00"})
+
+    await desk.router(of_logins()).handle([broken])
+
+    [row] = await _published(desk.world)
+    assert (row.key, row.payload, row.type) == ("nul \\0 and \\xff", b"\xff", "undecodable")
+    assert row.headers["x"] == "nul \x00"
+
+
+async def test_a_dead_letter_that_kafka_refuses_is_kept_whatever_its_headers_say(desk: Desk) -> None:
+    await desk.router(of_logins()).handle([message(value=b"\xff", headers={"ce_id": "no uuid"})])
+    [row] = await _published(desk.world)
+
+    async with desk.world.database.transaction() as tx:
+        await dead_letters.add_unsendable(tx, row, topic=f"{TOPIC}.dlq", error="too large")
+
+    assert await desk.world.rows("select handler, event_id, error from dead_letters order by id desc limit 1") == [
+        ("relay", None, "too large")
+    ]
+
+
+async def test_a_tombstone_is_told_from_an_empty_value(desk: Desk) -> None:
+    await desk.router(of_logins()).handle([message(value=None), message(value=b"")])
+
+    assert await desk.world.rows("select value from dead_letters order by id") == [(None,), (b"",)]
+
+
+async def test_letters_are_told_to_the_gauges_until_they_are_settled(desk: Desk) -> None:
+    effects = Effects()
+    effects.fails = lambda handler, event: PermanentFailure("never") if handler == "first" else None
+    group = of_logins(record(effects.record("first")), outside(effects.outside("send")))
+    await desk.router(group).handle([*messages(login()), message(value=b"broken")])
+    handlers = {handler.name: handler for handler in group.all_handlers()}
+
+    async def look(name: str, **labels: str) -> float | None:
+        async with desk.world.database.transaction() as tx:
+            await upkeep.look(tx, desk.metrics, handlers)
+        return desk.metrics.registry.get_sample_value(f"usercenter_{name}", labels)
+
+    assert await look("dead_letters", handler="first") == 1
+    assert await look("dead_letters", handler="decode") == 1
+    assert await look("dead_letters", handler="send") == 0
+    assert await look("tasks", handler="send", state="waiting") == 1
+    assert await look("tasks", handler="send", state="parked") == 0
+    async with desk.world.database.transaction() as tx:
+        await tx.execute("update dead_letters set settled_at = now()")
+    assert await look("dead_letters", handler="first") == 0
+    assert await look("dead_letters", handler="decode") is None
