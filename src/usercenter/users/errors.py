@@ -5,8 +5,15 @@ UserError
 ├── UsernameTaken
 ├── EmailTaken
 ├── WrongCredentials     says the same for an unknown user and a wrong password
+│   └── WrongPassword        the caller is known, the password that proves it is wrong
 ├── AccountNotActive     the password was right, the account may not be used
-└── TokenInvalid         unknown, expired, forged, or of an ended session
+├── TokenInvalid         unknown, expired, forged, or of an ended session
+├── UserNotFound         there is no such user (any more)
+├── SessionNotFound      the user has no such open session
+├── VersionConflict      the user was changed since the caller looked
+├── StatusImpossible     that status cannot follow the present one
+├── LastAdmin            nobody would be left to administrate
+└── NotAllowed           the caller's role does not permit it
 """
 
 from collections.abc import Sequence
@@ -46,6 +53,10 @@ class WrongCredentials(UserError):
     """No account has this name or address with this password."""
 
 
+class WrongPassword(WrongCredentials):
+    """The caller is known, but has not proved it by the present password."""
+
+
 class AccountNotActive(UserError):
     """The account is suspended, inactive or deleted."""
 
@@ -56,3 +67,27 @@ class AccountNotActive(UserError):
 
 class TokenInvalid(UserError):
     """The token gives no access (any more); log in again."""
+
+
+class UserNotFound(UserError):
+    """There is no user with this id (any more)."""
+
+
+class SessionNotFound(UserError):
+    """The user has no open session with this id (any more)."""
+
+
+class VersionConflict(UserError):
+    """The user was changed since the caller looked at it: look again, and decide anew."""
+
+
+class StatusImpossible(UserError):
+    """The status that was asked for cannot follow the present one."""
+
+
+class LastAdmin(UserError):
+    """Nobody would be left to administrate."""
+
+
+class NotAllowed(UserError):
+    """The caller's role does not permit this."""

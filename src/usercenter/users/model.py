@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 Status = Literal["active", "inactive", "suspended", "deleted"]
+Role = Literal["user", "admin", "auditor"]
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     phone: str | None = None
     locale: str | None = None
     status: Status = "active"
+    role: Role = "user"
     email_verified: bool = False
     created_at: datetime
     updated_at: datetime

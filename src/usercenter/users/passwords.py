@@ -6,12 +6,14 @@ queues instead of thrashing.
 
 import asyncio
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import argon2
+import bcrypt
 
 from usercenter.config.model import Accounts
 from usercenter.users.errors import Problem
@@ -19,6 +21,11 @@ from usercenter.users.errors import Problem
 T = TypeVar("T")
 
 _MEMORY_KIB: Final = 19 * 1024
+_MOST_MEMORY_KIB: Final = 256 * 1024
+_MOST_ROUNDS: Final = 10
+_MOST_LANES: Final = 16
+_BCRYPT: Final = re.compile(r"\$2[aby]\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}\Z")
+_BCRYPT_BYTES: Final = 72
 
 
 def check_password(password: str, settings: Accounts) -> Problem | None:
@@ -37,6 +44,21 @@ def _is_common(password: str) -> bool:
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # type: ignore[import-untyped]  # 1 MB, only where the policy asks
 
     return password.casefold() in FREQUENCY_LISTS["passwords"]
+
+
+def check_hash(password_hash: str) -> Problem | None:
+    """The problem with a hash that another system made, or None: argon2id or bcrypt, at a cost that we can bear."""
+    if _BCRYPT.match(password_hash):
+        return None
+    try:
+        cost = argon2.extract_parameters(password_hash)
+    except (argon2.exceptions.InvalidHashError, ValueError):
+        cost = None
+    if cost is None or cost.type is not argon2.Type.ID or len(password_hash) > 255:
+        return Problem("password_hash", "format", "is no argon2id or bcrypt hash (bcrypt at a cost of 4 to 14)")
+    if cost.memory_cost > _MOST_MEMORY_KIB or cost.time_cost > _MOST_ROUNDS or cost.parallelism > _MOST_LANES:
+        return Problem("password_hash", "cost", "costs too much to check: at most m=262144, t=10, p=16")
+    return None
 
 
 class Passwords:
@@ -58,13 +80,15 @@ class Passwords:
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(password_hash)
+        return _BCRYPT.match(password_hash) is not None or self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, password_hash: str, password: str) -> bool:
+        if _BCRYPT.match(password_hash):  # imported; replaced by one of ours at the first login
+            return bcrypt.checkpw(password.encode()[:_BCRYPT_BYTES], password_hash.encode())
         try:
             return self._hasher.verify(password_hash, password)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):

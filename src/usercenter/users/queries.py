@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+from psycopg import sql
+
 from usercenter.db import Transaction
 from usercenter.users.model import Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
 
 
-async def insert(tx: Transaction, draft: Draft, *, id: UUID, password_hash: str, now: datetime) -> User | None:  # noqa: A002
+async def insert(tx: Transaction, draft: Draft, *, id: UUID, password_hash: str, now: datetime) -> User | None:
     """The new user, or None when its name or address is taken; waits for another registration that is under way."""
     row = await tx.fetch_one(
         f"""
@@ -51,6 +54,40 @@ async def find_credentials(tx: Transaction, *, field: str, key: str) -> tuple[UU
     return (row[0], row[1]) if row else None
 
 
+async def find(tx: Transaction, user_id: UUID) -> User | None:
+    """The user with this id; one that was deleted is none."""
+    row = await tx.fetch_one(f"select {_COLUMNS} from users where id = %s and status <> 'deleted'", (user_id,))
+    return _user(row) if row else None
+
+
+async def lock(tx: Transaction, user_id: UUID) -> User | None:
+    """As `find`, and nobody else changes the user until the end of the transaction."""
+    row = await tx.fetch_one(
+        f"select {_COLUMNS} from users where id = %s and status <> 'deleted' for update", (user_id,)
+    )
+    return _user(row) if row else None
+
+
+async def password_hash_of(tx: Transaction, user_id: UUID) -> str | None:
+    """The user's password hash."""
+    row = await tx.fetch_one("select password_hash from users where id = %s and status <> 'deleted'", (user_id,))
+    return str(row[0]) if row else None
+
+
+async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: Any) -> User:
+    """Set columns of a locked user, raise its sequence, and return it. Column names come from our own code alone."""
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns
+    )
+    statement = sql.SQL(
+        "update users set {}, sequence = sequence + 1, updated_at = %(now)s where id = %(id)s returning "
+    ).format(assignments) + sql.SQL(_COLUMNS)
+    row = await (await tx.connection.execute(statement, {**columns, "now": now, "id": user_id})).fetchone()
+    if row is None:
+        raise LookupError(f"user {user_id} is not there, although it was locked")
+    return _user(row)
+
+
 async def advance(tx: Transaction, user_id: UUID, *, password_hash: str) -> User | None:
     """Lock the user, raise its sequence and return it; None when it is gone or has another password by now."""
     row = await tx.fetch_one(
@@ -65,15 +102,136 @@ async def replace_password_hash(tx: Transaction, user_id: UUID, *, old: str, new
     await tx.execute("update users set password_hash = %s where id = %s and password_hash = %s", (new, user_id, old))
 
 
-async def insert_session(
-    tx: Transaction, session: Session, *, token_hash: bytes, ip_address: str | None, user_agent: str | None
+class OneTimeToken(msgspec.Struct, frozen=True):
+    """Whose it is, and what it is good for."""
+
+    user_id: UUID
+    new_email: str | None
+
+
+async def insert_one_time_token(
+    tx: Transaction,
+    id: UUID,
+    *,
+    user_id: UUID,
+    purpose: str,
+    new_email: str | None,
+    now: datetime,
+    expires_at: datetime,
 ) -> None:
+    """Keep that a token exists; earlier unused ones of the same purpose lose their power."""
+    await void_one_time_tokens(tx, user_id, now=now, purpose=purpose)
+    await tx.execute(
+        "insert into one_time_tokens (id, user_id, purpose, new_email, created_at, expires_at) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        (id, user_id, purpose, new_email, now, expires_at),
+    )
+
+
+async def void_one_time_tokens(tx: Transaction, user_id: UUID, *, now: datetime, purpose: str | None = None) -> None:
+    """Unused one-time tokens of the locked user, all or those of one purpose, lose their power."""
+    await tx.execute(
+        "update one_time_tokens set used_at = %s where user_id = %s and used_at is null "
+        "and (%s::text is null or purpose = %s)",
+        (now, user_id, purpose, purpose),
+    )
+
+
+async def owner_of_one_time_token(tx: Transaction, id: UUID) -> UUID | None:
+    """Whose this token is."""
+    row = await tx.fetch_one("select user_id from one_time_tokens where id = %s", (id,))
+    return row[0] if row else None
+
+
+async def use_one_time_token(
+    tx: Transaction,
+    id: UUID,
+    *,
+    purpose: str,
+    now: datetime,
+) -> OneTimeToken | None:
+    """Use a token up; None when it was used before, has expired, or is for something else."""
+    row = await tx.fetch_one(
+        "update one_time_tokens set used_at = %s where id = %s and purpose = %s and used_at is null "
+        "and expires_at > %s returning user_id, new_email",
+        (now, id, purpose, now),
+    )
+    return OneTimeToken(row[0], row[1]) if row else None
+
+
+async def find_by_email(tx: Transaction, email_key: str) -> User | None:
+    """The user with this address key."""
+    row = await tx.fetch_one(f"select {_COLUMNS} from users where email_key = %s and status <> 'deleted'", (email_key,))
+    return _user(row) if row else None
+
+
+class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as the database has it."""
+
+    id: UUID
+    user_id: UUID
+    generation: int
+    created_at: datetime
+    expires_at: datetime
+    rotated_at: datetime | None
+    last_used_at: datetime | None
+    ended_at: datetime | None
+    ip_address: str | None
+    user_agent: str | None
+    is_suspicious: bool
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it still gives access."""
+        return self.ended_at is None and self.expires_at > now
+
+
+_SESSION: Final = ", ".join(SessionRow.__struct_fields__)
+
+
+async def insert_session(tx: Transaction, session: Session, *, ip_address: str | None, user_agent: str | None) -> None:
     """Keep a session."""
     await tx.execute(
-        "insert into sessions (id, user_id, refresh_token_hash, created_at, expires_at, ip_address, user_agent) "
-        "values (%s, %s, %s, %s, %s, %s, %s)",
-        (session.id, session.user_id, token_hash, session.created_at, session.expires_at, ip_address, user_agent),
+        "insert into sessions (id, user_id, created_at, expires_at, ip_address, user_agent) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        (session.id, session.user_id, session.created_at, session.expires_at, ip_address, user_agent),
     )
+
+
+async def lock_session(tx: Transaction, session_id: UUID) -> SessionRow | None:
+    """A session, locked until the end of the transaction."""
+    row = await tx.fetch_one(f"select {_SESSION} from sessions where id = %s for update", (session_id,))
+    return _session(row) if row else None
+
+
+async def sessions_of(tx: Transaction, user_id: UUID, *, now: datetime) -> list[SessionRow]:
+    """The open sessions of a user, newest first."""
+    rows = await tx.fetch_all(
+        f"select {_SESSION} from sessions where user_id = %s and ended_at is null and expires_at > %s order by id desc",
+        (user_id, now),
+    )
+    return [_session(row) for row in rows]
+
+
+async def next_generation(tx: Transaction, session_id: UUID, *, now: datetime) -> int:
+    """Begin the next generation of a session's refresh token; returns its number."""
+    row = await tx.fetch_one(
+        "update sessions set generation = generation + 1, rotated_at = %s, last_used_at = %s where id = %s "
+        "returning generation",
+        (now, now, session_id),
+    )
+    return int(row[0]) if row else 0
+
+
+async def end_sessions(
+    tx: Transaction, user_id: UUID, *, reason: str, now: datetime, only: UUID | None = None, keep: UUID | None = None
+) -> int:
+    """End open sessions of a user: one, all, or all but one; returns how many."""
+    cursor = await tx.execute(
+        "update sessions set ended_at = %s, ended_reason = %s where user_id = %s and ended_at is null "
+        "and (%s::uuid is null or id = %s) and (%s::uuid is null or id <> %s)",
+        (now, reason, user_id, only, only, keep, keep),
+    )
+    return cursor.rowcount
 
 
 async def find_by_session(tx: Transaction, *, user_id: UUID, session_id: UUID, now: datetime) -> User | None:
@@ -92,3 +250,7 @@ async def find_by_session(tx: Transaction, *, user_id: UUID, session_id: UUID, n
 
 def _user(row: tuple[Any, ...]) -> User:
     return User(**dict(zip(User.__struct_fields__, row, strict=True)))
+
+
+def _session(row: tuple[Any, ...]) -> SessionRow:
+    return SessionRow(**dict(zip(SessionRow.__struct_fields__, row, strict=True)))

@@ -1,11 +1,8 @@
-"""Tokens: short-lived access tokens that anybody with the public key can check, and opaque refresh tokens.
+"""Access tokens: short-lived JWTs that anybody with the public key can check; and keys for other purposes.
 
-Access tokens are JWTs signed with Ed25519 (RFC 8037, algorithm name of RFC 9864). Refresh tokens are 256 random bits;
-the database keeps their SHA-256 only, which is enough for a secret that cannot be guessed.
+Signed with Ed25519 (RFC 8037, algorithm name of RFC 9864). Refresh tokens are `users/sessions.py`.
 """
 
-import hashlib
-import secrets
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -75,13 +72,3 @@ class Tokens:
         """32 secret bytes for another purpose, the same in every process that signs with this key (HKDF-SHA256)."""
         material = self._key.as_bytes(private=True)
         return HKDF(algorithm=SHA256(), length=32, salt=salt, info=purpose.encode()).derive(material)
-
-
-def new_refresh_token() -> str:
-    """A fresh refresh token."""
-    return secrets.token_urlsafe(32)
-
-
-def hash_refresh_token(token: str) -> bytes:
-    """What the database keeps of it."""
-    return hashlib.sha256(token.encode()).digest()

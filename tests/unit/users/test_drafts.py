@@ -1,8 +1,8 @@
 import pytest
 
 from usercenter.config.model import Accounts
+from usercenter.users.drafts import draft_of, problems_of
 from usercenter.users.errors import InvalidFields
-from usercenter.users.service import draft_of, problems_of
 
 POLICY = Accounts()
 

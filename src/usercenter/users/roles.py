@@ -1,0 +1,44 @@
+"""Roles, and that there is always somebody left who can give them."""
+
+from uuid import UUID
+
+from usercenter.clock import Clock
+from usercenter.db import Transaction
+from usercenter.events import Origin
+from usercenter.users import service
+from usercenter.users.errors import LastAdmin
+from usercenter.users.model import Role, User
+
+
+async def change_role(
+    tx: Transaction,
+    user_id: UUID,
+    role: Role,
+    *,
+    origin: Origin,
+    clock: Clock,
+    expected_sequence: int | None = None,
+) -> User:
+    """Give the user another role, from the next request on, and tell the world (`user.updated`).
+
+    Does not commit. Raises UserNotFound, VersionConflict, LastAdmin.
+    """
+    if role != "admin":
+        await require_another_admin(tx, user_id)
+    return await service.update(
+        tx, user_id, {"role": role}, origin=origin, clock=clock, expected_sequence=expected_sequence
+    )
+
+
+async def require_another_admin(tx: Transaction, user_id: UUID) -> None:
+    """Refuse what would leave nobody to administrate: call it before this user is demoted, suspended or deleted.
+
+    Whoever does such a thing to an admin waits here for the others who do. Raises LastAdmin.
+    """
+    is_admin = "select 1 from users where id = %s and role = 'admin' and status = 'active'"
+    if await tx.fetch_one(is_admin, (user_id,)) is None:
+        return
+    await tx.execute("select pg_advisory_xact_lock(hashtext('usercenter admins'))")
+    others = "select 1 from users where id <> %s and role = 'admin' and status = 'active' limit 1"
+    if await tx.fetch_one(is_admin, (user_id,)) and await tx.fetch_one(others, (user_id,)) is None:
+        raise LastAdmin("this is the last active administrator: make another user one before")
