@@ -20,6 +20,8 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
     smtp_host: str = ""
     smtp_port: int = 0
     mail_dir: str = ""
+    sms_url: str = ""
+    sms_dir: str = ""
     token_key_file: str = ""
     server_url: str = ""
     pid: int = 0

@@ -19,6 +19,7 @@ from usercenter.embedded.errors import NothingRunning
 from usercenter.embedded.kafka import Kafka
 from usercenter.embedded.mail_catcher import MailCatcher
 from usercenter.embedded.postgres import Postgres
+from usercenter.embedded.sms_catcher import SmsCatcher
 from usercenter.embedded.valkey import Valkey
 
 Announce = Callable[[str], None]
@@ -35,6 +36,7 @@ class Running:
     kafka: Kafka | None
     valkey: Valkey | None
     mail: MailCatcher | None
+    sms: SmsCatcher | None
 
 
 @asynccontextmanager
@@ -76,6 +78,10 @@ def filled_in(config: Config, found: Endpoints) -> Config:
     kafka, database, cache, mail, tokens = config.kafka, config.database, config.cache, config.mail, config.tokens
     if not mail.host and found.smtp_host:
         mail = replace(mail, host=found.smtp_host, port=found.smtp_port, security="none", username="", password="")
+    sms = config.sms
+    if not sms.base_url and found.sms_url:
+        access = {"account_sid": "embedded", "auth_token": "embedded", "sender": sms.sender or "usercenter"}
+        sms = replace(sms, base_url=found.sms_url, **access)
     if not tokens.private_key and found.token_key_file:
         tokens = replace(tokens, private_key=Path(found.token_key_file).read_text(encoding="ascii"))
     return replace(
@@ -84,6 +90,7 @@ def filled_in(config: Config, found: Endpoints) -> Config:
         database=replace(database, url=database.url or found.database_url),
         cache=replace(cache, url=cache.url or found.cache_url),
         mail=mail,
+        sms=sms,
         tokens=tokens,
     )
 
@@ -119,7 +126,9 @@ class _Parts:
         )
         self.valkey = Valkey(folder / "valkey", lock=lock) if "cache.url" in missing else None
         self.mail = MailCatcher(folder / "mail") if "mail.host" in missing else None
-        self._in_order = [part for part in (self.postgres, self.kafka, self.valkey, self.mail) if part is not None]
+        self.sms = None if config.sms.base_url else SmsCatcher(folder / "sms")
+        wanted = (self.postgres, self.kafka, self.valkey, self.mail, self.sms)
+        self._in_order = [part for part in wanted if part is not None]
 
     async def start(self) -> None:
         """All at once. The first failure cancels the others and is raised alone."""
@@ -146,6 +155,8 @@ class _Parts:
             smtp_host=ports.HOST if self.mail else "",
             smtp_port=self.mail.port if self.mail else 0,
             mail_dir=str(self.mail.directory) if self.mail else "",
+            sms_url=self.sms.url if self.sms else "",
+            sms_dir=str(self.sms.directory) if self.sms else "",
             token_key_file="" if self._config.tokens.private_key else str(token_key.ensure(self._folder)),
             pid=os.getpid(),
         )
@@ -159,9 +170,10 @@ class _Parts:
             kafka=self.kafka,
             valkey=self.valkey,
             mail=self.mail,
+            sms=self.sms,
         )
 
-    async def _start_one(self, part: Postgres | Kafka | Valkey | MailCatcher) -> None:
+    async def _start_one(self, part: Postgres | Kafka | Valkey | MailCatcher | SmsCatcher) -> None:
         began = time.monotonic()
         await part.start()
         took = f"{time.monotonic() - began:.1f} s"

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template, Undefi
 
 from usercenter.config.model import Mail
 from usercenter.notify import locales
-from usercenter.notify.errors import TemplateParameterMissing, TemplateUnknown
+from usercenter.notify.errors import TemplateParameterInvalid, TemplateParameterMissing, TemplateUnknown
+from usercenter.notify.filters import moment, territory
 from usercenter.notify.lines import one_line, one_line_each, spaced
 
 _FOLDER = files("usercenter.notify") / "templates"
@@ -29,24 +30,26 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render(
-    template: str, locale: str, parameters: Mapping[str, Any], *, to: str, mail: Mail, unsubscribe_url: str = ""
+    template: str,
+    locale: str,
+    parameters: Mapping[str, Any],
+    *,
+    to: str,
+    mail: Mail,
+    unsubscribe_url: str = "",
+    time_zone: str = "UTC",
 ) -> Letter:
     """The letter that this template makes of these parameters, in the closest locale that it is written in.
 
     Every string in `parameters` is treated as a stranger's: put on one line, without control characters, escaped in
-    HTML. `product_name`, `public_url` and `support_address` come from `mail` alone, whatever the parameters say.
+    HTML. What the house says of itself (`facts_of`) comes from `mail` alone, whatever the parameters say. Moments are
+    written in the reader's `time_zone`.
     With an `unsubscribe_url` (https, of this reader) the mail offers one-click unsubscription; security mail has none.
-    Raises TemplateUnknown, TemplateParameterMissing.
+    Raises TemplateUnknown, TemplateParameterMissing, TemplateParameterInvalid.
     """
     closest = locales.closest(locale, written_locales(template))
-    house = {
-        "locale": closest,
-        "product_name": one_line(mail.product_name),
-        "public_url": one_line(mail.public_url),
-        "support_address": one_line(mail.support_address),
-        "unsubscribe_url": one_line(unsubscribe_url),
-    }
-    facts = {**one_line_each(dict(parameters)), **house}
+    facts = facts_of(parameters, locale=closest, mail=mail, time_zone=time_zone)
+    facts["unsubscribe_url"] = one_line(unsubscribe_url)
     try:
         return Letter(
             to=to,
@@ -58,6 +61,20 @@ def render(
         )
     except UndefinedError as error:
         raise TemplateParameterMissing(f"{template}/{closest}: {error}; give it in the parameters") from error
+    except TypeError as error:
+        raise TemplateParameterInvalid(f"{template}/{closest}: a parameter has the wrong type: {error}") from error
+
+
+def facts_of(parameters: Mapping[str, Any], *, locale: str, mail: Mail, time_zone: str) -> dict[str, Any]:
+    """What a template can say: the parameters made harmless, and what the house says of itself."""
+    house = {
+        "product_name": mail.product_name,
+        "public_url": mail.public_url,
+        "forgot_password_url": mail.public_url.rstrip("/") + mail.forgot_password_path,
+        "support_address": mail.support_address,
+    }
+    reader = {"locale": locale, "time_zone": time_zone}
+    return {**one_line_each(dict(parameters)), **one_line_each(house), **reader}
 
 
 @cache
@@ -76,9 +93,9 @@ def written_locales(template: str) -> list[str]:
 
 
 @cache
-def _environment(form: str) -> Environment:
+def environment(form: str) -> Environment:
     """One of the two forms, `txt` or `html`: a template only says what, `layout` and `say` of the form say how."""
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("usercenter.notify"),
         autoescape=select_autoescape(enabled_extensions=("html",), default=form == "html"),
         undefined=StrictUndefined,
@@ -86,14 +103,14 @@ def _environment(form: str) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(flow=one_line, spaced=spaced)
-    environment.globals["layout"] = f"layout.{form}"
-    environment.globals["say"] = environment.get_template(f"parts.{form}").module
-    return environment
+    made.filters.update(flow=one_line, spaced=spaced, moment=moment, territory=territory)
+    made.globals["layout"] = f"layout.{form}"
+    made.globals["say"] = made.get_template(f"parts.{form}").module
+    return made
 
 
 def _template(name: str, locale: str, form: str) -> Template:
-    return _environment(form).get_template(f"{name}/{locale}.jinja")
+    return environment(form).get_template(f"{name}/{locale}.jinja")
 
 
 def _subject(template: Template, facts: dict[str, Any]) -> str:
