@@ -1,0 +1,176 @@
+"""`usercenter webhooks`."""
+
+import asyncio
+import getpass
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from cyclopts import Parameter
+
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.settings import ConfigFile, of_running
+
+if TYPE_CHECKING:
+    from usercenter.config import Config
+    from usercenter.db import Database
+    from usercenter.webhooks.model import Delivery
+    from usercenter.webhooks.service import Webhooks
+
+T = TypeVar("T")
+Work = Callable[["Webhooks", "Database"], Coroutine[Any, Any, T]]
+
+
+def list_(*, json: bool = False, config: ConfigFile = None) -> None:
+    """List the webhooks: who is told of what.
+
+    Example: usercenter webhooks list
+
+    Parameters
+    ----------
+    json: Print JSON.
+    """
+    from usercenter.webhooks import queries
+
+    async def look(_: "Webhooks", database: "Database") -> list[Any]:
+        async with database.transaction() as tx:
+            return await queries.all_of(tx)
+
+    found = _with_webhooks(config, look)
+    if json:
+        _print([{**msgspec.structs.asdict(each), "sealed_secrets": len(each.sealed_secrets)} for each in found])
+        return
+    for each in found:
+        state = "enabled" if each.is_enabled else f"disabled: {each.disabled_reason}"
+        print(f"{each.id}  {each.url}  {','.join(each.event_types)}  {state}")  # noqa: T201
+
+
+def create(
+    url: str,
+    /,
+    *,
+    events: Annotated[list[str] | None, Parameter(name=["--events", "-e"])] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again.
+
+    Example: usercenter webhooks create https://crm.example.com/hooks --events user.updated --events user.deleted
+
+    Parameters
+    ----------
+    url: Where to send events: https, public or in webhooks.allowed_hosts.
+    events: An event type; may be repeated. All of them unless given.
+    """
+
+    async def subscribe(webhooks: "Webhooks", database: "Database") -> tuple[UUID, str]:
+        async with database.transaction() as tx:
+            webhook, secret = await webhooks.create(tx, url=url, event_types=events or ["*"])
+        return webhook.id, secret
+
+    id_, secret = _with_webhooks(config, subscribe)
+    print(f"{id_}  {secret}")  # noqa: T201
+    print("give the secret to the receiver, it is not shown again", file=sys.stderr)  # noqa: T201
+
+
+def delete(webhook_id: UUID, /, *, config: ConfigFile = None) -> None:
+    """Forget a webhook with its deliveries.
+
+    Example: usercenter webhooks delete 0197c0de-0000-7000-8000-000000000001
+    """
+    from usercenter.webhooks import queries
+
+    async def forget(_: "Webhooks", database: "Database") -> bool:
+        async with database.transaction() as tx:
+            return await queries.delete(tx, webhook_id)
+
+    if not _with_webhooks(config, forget):
+        raise CommandFailed("there is no webhook with this id: see `usercenter webhooks list`")
+
+
+def deliveries(webhook_id: UUID, /, *, limit: int = 20, json: bool = False, config: ConfigFile = None) -> None:
+    """List a webhook's attempts with what came of them, the latest first.
+
+    Example: usercenter webhooks deliveries 0197c0de-0000-7000-8000-000000000001 --limit 5
+
+    Parameters
+    ----------
+    limit: How many.
+    json: Print JSON, with the first bytes of each answer.
+    """
+    from usercenter.webhooks import queries
+
+    async def look(_: "Webhooks", database: "Database") -> list["Delivery"]:
+        async with database.transaction() as tx:
+            return await queries.deliveries(tx, webhook_id, before=None, limit=limit)
+
+    found = _with_webhooks(config, look)
+    if json:
+        _print(found)
+        return
+    for each in found:
+        print(_line(each))  # noqa: T201
+
+
+def redeliver(webhook_id: UUID, delivery_id: int, /, *, config: ConfigFile = None) -> None:
+    """Send the event of an earlier attempt again, now; status 1 when the receiver does not take it.
+
+    Example: usercenter webhooks redeliver 0197c0de-0000-7000-8000-000000000001 42
+    """
+    _show(_with_webhooks(config, lambda webhooks, _: webhooks.redeliver(webhook_id, delivery_id)))
+
+
+def send_test(webhook_id: UUID, /, *, config: ConfigFile = None) -> None:
+    """Send a `webhook.test` now; status 1 when the receiver does not take it.
+
+    Example: usercenter webhooks test 0197c0de-0000-7000-8000-000000000001
+    """
+    _show(_with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")))
+
+
+def _with_webhooks(path: Any, work: Work[T]) -> T:
+    """Run this on the database of the configuration. Raises CommandFailed for what the caller can mend."""
+    from usercenter.webhooks.errors import WebhookError
+
+    async def run() -> T:
+        async with _opened(of_running(path)) as (webhooks, database):
+            return await work(webhooks, database)
+
+    try:
+        return asyncio.run(run())
+    except WebhookError as error:
+        raise CommandFailed(str(error)) from error
+
+
+@asynccontextmanager
+async def _opened(config: "Config") -> AsyncIterator[tuple["Webhooks", "Database"]]:
+    from usercenter.bootstrap import webhooks_of
+    from usercenter.clock import SystemClock
+    from usercenter.db import Database
+
+    database = Database(config.database)
+    webhooks = webhooks_of(config, database=database, clock=SystemClock())
+    await database.open()
+    try:
+        yield webhooks, database
+    finally:
+        await webhooks.close()
+        await database.close()
+
+
+def _show(delivery: "Delivery") -> None:
+    print(_line(delivery))  # noqa: T201
+    if delivery.error is not None:
+        raise CommandFailed("the receiver did not take it")
+
+
+def _line(delivery: "Delivery") -> str:
+    when = delivery.delivered_at.isoformat(timespec="seconds")
+    came = delivery.error or f"answered {delivery.status}"
+    return f"{delivery.id}  {when}  {delivery.event_type}  attempt {delivery.attempt}  {delivery.took_ms} ms  {came}"
+
+
+def _print(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value)).decode())  # noqa: T201

@@ -1,0 +1,131 @@
+"""One HTTP call to a receiver: only where it may go, bounded in time and size, and no redirect followed."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpcore
+
+from usercenter import __version__
+from usercenter.clock import Clock
+from usercenter.config.model import Webhooks as Settings
+from usercenter.webhooks.addresses import fault_of
+from usercenter.webhooks.model import Outcome
+from usercenter.webhooks.network import AddressRefused, CheckedNetwork
+
+ANSWER_BYTES: Final = 4_096
+"""How much of an answer is read and kept."""
+_LONGEST_PAUSE_SECONDS: Final = 86_400.0
+_LONGEST_ERROR: Final = 300
+_HEADERS: Final = {"content-type": "application/json", "user-agent": f"usercenter/{__version__}"}
+
+
+class _Reply:
+    """What has come of an answer so far: a status counts even if the rest of the answer never comes."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.retry_after = ""
+        self.body = bytearray()
+
+    async def read(self, response: httpcore.Response) -> None:
+        self.status = response.status
+        headers = {name.lower(): value for name, value in response.headers}
+        self.retry_after = headers.get(b"retry-after", b"").decode("latin-1").strip()
+        async with aclosing(response.aiter_stream()) as chunks:  # type: ignore[type-var]  # an async generator
+            async for chunk in chunks:
+                self.body += chunk[: ANSWER_BYTES - len(self.body)]
+                if len(self.body) >= ANSWER_BYTES:
+                    return
+
+    def text(self) -> str | None:
+        """The answer as PostgreSQL can keep it."""
+        return self.body.decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}") or None
+
+
+class Sender:
+    """Sends; may be shared by all webhooks. The network and the trusted authorities are the system's unless given."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock,
+        network: CheckedNetwork | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl_context or ssl.create_default_context(),
+            max_connections=None,
+            max_keepalive_connections=64,
+            keepalive_expiry=5.0,
+            network_backend=network or CheckedNetwork(settings.allowed_hosts),
+        )
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Send once, and say what came of it; raises nothing that the receiver could cause."""
+        started = time.perf_counter()
+        reply = _Reply()
+        error = await self._exchange(url, headers, body, reply)
+        return Outcome(
+            status=reply.status,
+            answer=reply.text(),
+            error=_meaning(reply.status) if reply.status else error,
+            retry_after_seconds=retry_after_seconds(reply.retry_after, self._clock.now()),
+            took_ms=round((time.perf_counter() - started) * 1000),
+        )
+
+    async def close(self) -> None:
+        """Let go of every connection. May be called twice."""
+        await self._pool.aclose()
+
+    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, reply: _Reply) -> str | None:
+        if fault := fault_of(url, self._settings.allowed_hosts):
+            return f"the URL {fault}"
+        sent = list({**_HEADERS, **headers}.items())
+        try:
+            async with (
+                asyncio.timeout(self._settings.timeout_seconds),
+                self._pool.stream("POST", url, headers=sent, content=body) as response,
+            ):
+                await reply.read(response)
+        except (TimeoutError, httpcore.TimeoutException):
+            return f"no answer within {self._settings.timeout_seconds} s"
+        except AddressRefused as error:
+            return str(error)
+        except httpcore.ConnectError as error:
+            return _shortened(f"no connection: {error}")
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            return _shortened(f"the connection broke before an answer came: {error}")
+        return None
+
+
+def retry_after_seconds(value: str, now: datetime) -> float | None:
+    """How long the receiver wants to be left alone, by its Retry-After header (seconds or a date); a day at most."""
+    if value.isascii() and value.isdigit():
+        return min(float(value), _LONGEST_PAUSE_SECONDS)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return min(max(0.0, (until - now).total_seconds()), _LONGEST_PAUSE_SECONDS)
+
+
+def _meaning(status: int) -> str | None:
+    if 200 <= status < 300:
+        return None
+    if 300 <= status < 400:
+        return f"answered {status}: redirects are not followed, set the webhook's URL to where it moved"
+    return f"answered {status}"
+
+
+def _shortened(text: str) -> str:
+    return text[:_LONGEST_ERROR]
