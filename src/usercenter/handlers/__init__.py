@@ -1,28 +1,84 @@
 """The reactions, on one screen: which group reads what, and who reacts to which event."""
 
 from usercenter.config.model import Kafka
-from usercenter.events import NotificationRequested, UserLoggedIn, UserRegistered
+from usercenter.events import (
+    AnalyticsFact,
+    NotificationRequested,
+    UserDeleted,
+    UserLoggedIn,
+    UserPasswordChanged,
+    UserRegistered,
+    UserStatusChanged,
+    UserUpdated,
+)
+from usercenter.handlers.analytics import count_facts, publish_facts
+from usercenter.handlers.cache import refresh_cache
+from usercenter.handlers.erasure import confirm_deletion, purge_personal_data
 from usercenter.handlers.logins import remember_last_login, write_login_log
-from usercenter.handlers.notifications import send_mail
+from usercenter.handlers.notices import ask_for_security_mail, ask_for_status_notice, tell_old_address
+from usercenter.handlers.notifications import mail_lanes, send_mail, send_sms, sms_lanes
+from usercenter.handlers.security import write_security_log
 from usercenter.handlers.settings import create_settings
+from usercenter.handlers.webhooks import deliver_webhook, webhook_lanes
 from usercenter.handlers.welcome import ask_for_welcome_mail
 from usercenter.messaging.groups import Group, outside, record
+from usercenter.webhooks.schedule import STANDARD
 
 
 def groups(kafka: Kafka) -> tuple[Group, ...]:
     """Every consumer group of the service with its handlers."""
+    facts, cache = record(publish_facts), outside(refresh_cache)
+    sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
     return (
         Group(
             name=kafka.group_id,
             stream="user_events",
             handlers={
-                UserRegistered: (record(create_settings), record(ask_for_welcome_mail)),
-                UserLoggedIn: (record(write_login_log), record(remember_last_login)),
+                UserRegistered: (record(create_settings), record(ask_for_welcome_mail), facts),
+                UserLoggedIn: (
+                    record(write_login_log),
+                    record(remember_last_login),
+                    facts,
+                    cache,
+                ),
+                UserPasswordChanged: (
+                    record(write_security_log),
+                    record(ask_for_security_mail),
+                    facts,
+                    cache,
+                ),
+                UserStatusChanged: (record(ask_for_status_notice), facts, cache),
+                UserUpdated: (record(tell_old_address), facts, cache),
+                UserDeleted: (
+                    facts,
+                    record(purge_personal_data),
+                    cache,
+                    outside(confirm_deletion),
+                ),
+            },
+        ),
+        Group(
+            name=f"{kafka.group_id}.webhooks",
+            stream="user_events",
+            handlers={
+                UserRegistered: (sync,),
+                UserLoggedIn: (sync,),
+                UserPasswordChanged: (sync,),
+                UserStatusChanged: (sync,),
+                UserUpdated: (sync,),
+                UserDeleted: (sync,),
             },
         ),
         Group(
             name=f"{kafka.group_id}.notifications",
             stream="user_notifications",
-            handlers={NotificationRequested: (outside(send_mail),)},
+            handlers={
+                NotificationRequested: (outside(send_mail, lanes=mail_lanes), outside(send_sms, lanes=sms_lanes)),
+            },
+        ),
+        Group(
+            name=f"{kafka.group_id}.analytics",
+            stream="user_analytics",
+            handlers={AnalyticsFact: (record(count_facts),)},
         ),
     )

@@ -17,9 +17,10 @@ FIRST_CHOICES: Final = {"mail": True, "sms": False}
 async def create_settings(events: Sequence[UserRegistered], tx: Transaction, context: Context) -> None:
     """Give each new user settings; one who has some already keeps them."""
     accounts = context.service(Accounts)
+    events = sorted(events, key=lambda event: event.user_id)  # rows are locked in one order by all: no deadlock
     await tx.execute(
         "insert into user_settings (user_id, locale, time_zone, notifications, created_at, updated_at) "
-        "select user_id, locale, %s, %s::json, at, at from unnest(%s::uuid[], %s::text[], %s::timestamptz[]) "
+        "select user_id, locale, %s, %s::json, at, at from unnest(%b::uuid[], %b::text[], %b::timestamptz[]) "
         "as e (user_id, locale, at) on conflict do nothing",
         (
             accounts.default_time_zone,

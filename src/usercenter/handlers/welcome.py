@@ -12,7 +12,10 @@ TEMPLATE: Final = "welcome"
 
 
 async def ask_for_welcome_mail(events: Sequence[UserRegistered], tx: Transaction, context: Context) -> None:
-    """Ask on `user.notifications` for a welcome mail to each new user; the request has the same id at every attempt."""
+    """Ask on `user.notifications` for a welcome mail to each new user; the request has the same id at every attempt.
+
+    An event whose `data.welcome` is false (most imports) asks for none.
+    """
     requests = [
         NotificationRequested(
             id=derived_id(event.id, ask_for_welcome_mail.__name__),
@@ -27,5 +30,7 @@ async def ask_for_welcome_mail(events: Sequence[UserRegistered], tx: Transaction
             parameters={"username": event.username, "email": event.email},
         )
         for event in events
+        if event.data.get("welcome", True)
     ]
-    await outbox.add(tx, *requests)
+    if requests:
+        await outbox.add(tx, *requests)

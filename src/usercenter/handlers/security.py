@@ -1,0 +1,28 @@
+"""The security log: what happened to the keys of an account, append-only."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from usercenter.db import Transaction
+from usercenter.events import UserPasswordChanged
+from usercenter.messaging.groups import Context
+
+
+async def write_security_log(events: Sequence[UserPasswordChanged], tx: Transaction, context: Context) -> None:
+    """Append each change of a password: when, from where, by whom."""
+    del context
+    details = [msgspec.json.encode({"actor": event.actor, "request_id": event.request_id}).decode() for event in events]
+    await tx.execute(
+        "insert into security_log (event_id, user_id, happened_at, kind, ip_address, details) "
+        "select id, user_id, at, kind, ip, details::json from unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], "
+        "%s::text[], %s::text[], %s::text[]) as e (id, user_id, at, kind, ip, details) on conflict do nothing",
+        (
+            [event.id for event in events],
+            [event.user_id for event in events],
+            [event.occurred_at for event in events],
+            [event.type for event in events],
+            [event.ip_address for event in events],
+            details,
+        ),
+    )
