@@ -11,14 +11,29 @@ from litestar.openapi.spec import Components, License, SecurityScheme
 
 from usercenter import __version__
 from usercenter.api import health, problems
+from usercenter.api.access import let_in
+from usercenter.api.admin import AdminController, list_users, list_users_as_admin
+from usercenter.api.admin_logs import AdminLogController
+from usercenter.api.description import StrictBodies
+from usercenter.api.imports import ImportController
+from usercenter.api.logins import LoginController
+from usercenter.api.lookup import LookupController
+from usercenter.api.me import MeController
+from usercenter.api.methods import name_every_method
 from usercenter.api.observed import Application, Observed
+from usercenter.api.recovery import RecoveryController
+from usercenter.api.security_log import SecurityLogController
 from usercenter.api.services import Services
+from usercenter.api.sessions import SessionController
+from usercenter.api.settings import SettingsController
+from usercenter.api.statistics import statistics_of
 from usercenter.api.users import UserController
+from usercenter.api.webhooks import WebhookController
 
 
 def front_door(services: Services) -> Application:
     """The whole API, for a process with the role `api`."""
-    return _application(services, [UserController, *_HEALTH])
+    return _application(services, [*_FOR_USERS, *_FOR_ADMINS, LoginController, WebhookController, *_HEALTH])
 
 
 def service_door(services: Services) -> Application:
@@ -26,6 +41,23 @@ def service_door(services: Services) -> Application:
     return _application(services, _HEALTH)
 
 
+_FOR_USERS: list[Any] = [
+    UserController,
+    SessionController,
+    MeController,
+    RecoveryController,
+    SettingsController,
+    SecurityLogController,
+    LookupController,
+]
+_FOR_ADMINS: list[Any] = [
+    list_users,
+    list_users_as_admin,
+    AdminController,
+    AdminLogController,
+    ImportController,
+    statistics_of,
+]
 _HEALTH: list[Any] = [health.live, health.ready, health.health, health.metrics]
 
 
@@ -35,6 +67,9 @@ def _application(services: Services, routes: list[Any]) -> Application:
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         state=State({"services": services}),
         exception_handlers=problems.HANDLERS,
+        guards=[let_in],
+        before_send=[name_every_method],
+        plugins=[StrictBodies()],
         openapi_config=_description(),
         request_max_body_size=services.config.server.max_body_bytes,
         logging_config=None,

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
+from litestar._openapi.schema_generation import SchemaCreator
 from litestar.dto import MsgspecDTO
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
 
 from usercenter.api.services import ApiRequest
 from usercenter.config.model import Accounts
@@ -41,6 +44,14 @@ class Body(MsgspecDTO[T], Generic[T]):
     def decode_bytes(self, value: bytes) -> Any:
         accounts: Accounts = self.asgi_connection.app.state.services.config.accounts
         return read(value, self.model_type, accounts)
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: SchemaCreator
+    ) -> Schema | Reference:
+        """The struct's own schema, instead of that of a copy which forgets the descriptions and bounds."""
+        del handler_id
+        return schema_creator.for_field_definition(field_definition)
 
 
 async def require_json(request: ApiRequest) -> None:

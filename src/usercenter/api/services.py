@@ -15,8 +15,12 @@ from usercenter.config.model import Config
 from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
+from usercenter.users.cache import UserCache
 from usercenter.users.passwords import Passwords
+from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
+from usercenter.webhooks.service import Webhooks
 
 ApiRequest = Request[Any, Any, State]
 
@@ -30,8 +34,13 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     passwords: Passwords
     tokens: Tokens
+    refresh_tokens: SignedTokens
+    one_time_tokens: SignedTokens
     idempotency: IdempotencyKeys
+    webhooks: Webhooks
     cache: redis.Redis | None
+    users: UserCache
+    pseudonyms: Pseudonyms
     kafka_state: Callable[[], KafkaState]
     problems: Callable[[], list[str]]
     """What keeps this process from working, by its own parts; without looking at the network."""

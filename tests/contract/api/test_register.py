@@ -18,6 +18,7 @@ async def test_the_answer_has_the_shape_that_clients_know(door: Door):
     assert set(body) == {"user", "token", "refresh_token", "token_type", "expires_in", "message"}
     assert set(body["user"]) == {
         "id", "username", "email", "status", "is_active", "email_verified", "created_at", "updated_at", "sequence",
+        "role",
     }  # fmt: skip
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 900)
     assert body["message"]
@@ -45,7 +46,7 @@ async def test_the_tokens_of_the_answer_are_good_for_a_session(door: Door):
     signed_in = (await door.register(door.person())).json()
 
     assert (await door.me(signed_in["token"])).json() == {"user": signed_in["user"]}
-    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", signed_in["refresh_token"])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{70}", signed_in["refresh_token"])
 
 
 async def test_a_registration_stores_the_user_the_session_and_the_event_together(door: Door):

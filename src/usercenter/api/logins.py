@@ -1,0 +1,100 @@
+"""`/api/v1/users/me/logins`: the owner's own login log."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import QueryParameter
+
+from usercenter.api.access import caller
+from usercenter.api.problems import errors
+from usercenter.api.services import ApiRequest, OurServices
+from usercenter.users import logins
+from usercenter.users.errors import InvalidFields, Problem
+from usercenter.users.logins import Entry
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """What was strange: the rule's name for programs, a sentence for people."""
+
+    rule: str
+    words: str
+
+
+class LoginView(msgspec.Struct, frozen=True, kw_only=True):
+    """One login."""
+
+    id: UUID
+    logged_in_at: datetime
+    ip_address: str | None
+    device: str | None
+    """In words: `Chrome 140 on Windows`."""
+    country: str | None
+    """ISO 3166-1, two letters; null without a GeoIP file."""
+    verdict: Literal["ordinary", "suspicious"]
+    reasons: list[Reason]
+
+    @classmethod
+    def of(cls, entry: Entry) -> "LoginView":
+        """The view of a line of the log."""
+        return cls(
+            id=entry.event_id,
+            logged_in_at=entry.logged_in_at,
+            ip_address=entry.ip_address,
+            device=entry.device,
+            country=entry.country,
+            verdict="suspicious" if entry.verdict == "suspicious" else "ordinary",
+            reasons=[Reason(finding.rule, finding.words) for finding in entry.reasons],
+        )
+
+
+class Logins(msgspec.Struct, frozen=True):
+    """A page of logins, newest first."""
+
+    logins: list[LoginView]
+    next_cursor: str | None
+    """Give it as `cursor` for the next page; null on the last one."""
+
+
+class LoginController(Controller):
+    """What an account's owner sees of logins."""
+
+    path = "/api/v1/users/me/logins"
+    tags = ("users",)
+
+    @get("/", operation_id="listMyLogins", responses=errors(400, 401, 503), security=[{"bearer": []}])
+    async def my_logins(
+        self,
+        request: ApiRequest,
+        services: OurServices,
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+    ) -> Logins:
+        """When, from where and with what the caller logged in, newest first, and what was strange about it."""
+        before = _position(cursor) if cursor else None
+        me = await caller(request, services)
+        async with services.database.transaction() as tx:
+            found = await logins.page_of(tx, me.user.id, before=before, limit=limit + 1)
+        page = found[:limit]
+        return Logins([LoginView.of(entry) for entry in page], _cursor(page[-1]) if len(found) > limit else None)
+
+
+def _cursor(last: Entry) -> str:
+    return urlsafe_b64encode(msgspec.json.encode((last.logged_in_at, last.event_id))).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        moment, event_id = msgspec.json.decode(urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _no_cursor() from error
+    if moment.tzinfo is None:
+        raise _no_cursor()
+    return moment, event_id
+
+
+def _no_cursor() -> InvalidFields:
+    return InvalidFields([Problem("cursor", "value", "give next_cursor of the page before, or nothing")])

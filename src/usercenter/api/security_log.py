@@ -1,0 +1,92 @@
+"""`/api/v1/users/me/security-log`: what happened to the keys of the account."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, get
+from litestar.params import QueryParameter
+
+from usercenter.api.access import caller
+from usercenter.api.problems import errors
+from usercenter.api.services import ApiRequest, OurServices
+from usercenter.users import security_log
+from usercenter.users.errors import InvalidFields, Problem
+from usercenter.users.security_log import Entry
+
+
+class SecurityEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    id: UUID
+    happened_at: datetime
+    kind: str
+    """The type of the event: `user.password_changed`."""
+    ip_address: str | None
+    actor: str | None
+    """Who did it: a user's id, or `system`."""
+
+
+class SecurityLog(msgspec.Struct, frozen=True):
+    """A page of the log, newest first."""
+
+    entries: list[SecurityEntry]
+    next_cursor: str | None
+    """Give it as `cursor` for the next page; null on the last one."""
+
+
+class SecurityLogController(Controller):
+    """What an owner sees of the security log."""
+
+    path = "/api/v1/users/me/security-log"
+    tags = ("me",)
+
+    @get("/", operation_id="mySecurityLog", responses=errors(400, 401, 503), security=[{"bearer": []}])
+    async def my_security_log(
+        self,
+        request: ApiRequest,
+        services: OurServices,
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+    ) -> SecurityLog:
+        """When the account's keys were changed, from where and by whom, newest first."""
+        before = _position(cursor) if cursor else None
+        me = await caller(request, services)
+        async with services.database.transaction() as tx:
+            found = await security_log.page_of(tx, me.user.id, before=before, limit=limit + 1)
+        return page(found, limit)
+
+
+def page(found: list[Entry], limit: int) -> SecurityLog:
+    """The first `limit` of the entries that were found, with a cursor if there are more."""
+    shown = [
+        SecurityEntry(
+            id=entry.event_id,
+            happened_at=entry.happened_at,
+            kind=entry.kind,
+            ip_address=entry.ip_address,
+            actor=entry.details.get("actor"),
+        )
+        for entry in found[:limit]
+    ]
+    return SecurityLog(shown, _cursor(shown[-1]) if len(found) > limit else None)
+
+
+def _cursor(last: SecurityEntry) -> str:
+    return urlsafe_b64encode(msgspec.json.encode((last.happened_at, last.id))).decode().rstrip("=")
+
+
+def _position(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        moment, event_id = msgspec.json.decode(urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _no_cursor() from error
+    if moment.tzinfo is None:
+        raise _no_cursor()
+    return moment, event_id
+
+
+def _no_cursor() -> InvalidFields:
+    return InvalidFields([Problem("cursor", "value", "give next_cursor of the page before, or nothing")])
