@@ -25,7 +25,7 @@ from usercenter.db import Database, Signal
 from usercenter.embedded.mail_catcher import CaughtMail
 from usercenter.embedded.parts import Running
 from usercenter.messaging.client import topics_by_stream
-from usercenter.messaging.consumer import received
+from usercenter.messaging.incoming import received
 from usercenter.messaging.router import Received
 
 T = TypeVar("T")

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal, get_args
+from uuid import UUID
 
 import redis.asyncio as redis
 import structlog
@@ -14,20 +15,31 @@ from usercenter.api.app import front_door, service_door
 from usercenter.api.idempotency import IdempotencyKeys, forget_older_than
 from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
-from usercenter.config.model import Accounts, Config, Mail
+from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
 from usercenter.db import Database, DatabaseUnavailable
-from usercenter.events import USER_EVENTS, NotificationRequested, Registry
+from usercenter.events import EVENTS, USER_EVENTS, Registry, UserDeleted
+from usercenter.events.envelope import type_of
+from usercenter.extension.loading import extended
 from usercenter.handlers import groups
+from usercenter.handlers.erasure import Witnesses
 from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
 from usercenter.messaging.groups import Context, handlers_by_name
 from usercenter.messaging.post import Post
 from usercenter.metrics import Metrics
 from usercenter.notify.mail import Mailer
+from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
 from usercenter.supervision import Loops
+from usercenter.users import logins
+from usercenter.users.cache import UserCache
+from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.passwords import Passwords
+from usercenter.users.places import Places
+from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
+from usercenter.webhooks.service import Webhooks
 
 log = structlog.get_logger()
 
@@ -64,14 +76,19 @@ class Service:
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
         self._passwords = Passwords()
+        self._pseudonyms = Pseudonyms(Tokens(config.tokens, clock=clock).derive_key("pseudonym"))
         self._mailer = Mailer(config.mail)
+        self._sms = provider_of(config.sms)
+        self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
+        self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)
+        self._webhooks = webhooks_of(config, database=self.database, clock=clock)
         self._loops = Loops()
-        self._groups = groups(config.kafka)
+        events, self._groups = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
         self._post = Post(
             config,
             groups=self._groups,
-            registry=Registry([*USER_EVENTS, NotificationRequested]),
+            registry=Registry(events),
             database=self.database,
             context=Context(clock=clock, services=self._for_handlers()),
             metrics=self.metrics,
@@ -101,6 +118,10 @@ class Service:
         """Whether every consumer group of this process has its partitions."""
         return self._post.is_reading()
 
+    async def cached_sequence(self, user_id: UUID) -> int | None:
+        """Which version of a user the cache has; None for none. Raises CacheUnreachable."""
+        return await self._users.sequence_of(user_id)
+
     async def start(self) -> None:
         """Begin all that this process's roles ask for."""
         await self.database.open()
@@ -112,25 +133,48 @@ class Service:
         if "worker" in self._roles:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
+            self._loops.keep("login failures", lambda: logins.keep_forgetting(self.database, self.config.logins))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
+            self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)
         await self._server.start()
         log.info("service.started", url=self.url, roles=sorted(self._roles))
 
     async def stop(self) -> None:
         """No new work, what is in hand is finished, then everything is let go. May be called twice."""
         seconds = self.config.server.stop_seconds
-        await self._server.stop()
-        await self._post.close(timeout_seconds=seconds / 2)
-        await self._loops.close()
-        await self._mailer.close()
-        if self._cache is not None:
-            await self._cache.aclose()
-        await self.database.close()
-        self._passwords.close()
+        async with AsyncExitStack() as steps:  # the last one named is the first one taken; each is, whatever fails
+            steps.callback(self._passwords.close)
+            steps.callback(self._places.close)
+            steps.push_async_callback(self.database.close)
+            if self._cache is not None:
+                steps.push_async_callback(self._cache.aclose)
+            steps.push_async_callback(self._webhooks.close)
+            steps.push_async_callback(self._sms.close)
+            steps.push_async_callback(self._mailer.close)
+            steps.push_async_callback(self._loops.close)
+            steps.push_async_callback(self._post.close, timeout_seconds=seconds / 2)
+            steps.push_async_callback(self._server.stop)
         log.info("service.stopped")
 
     def _for_handlers(self) -> dict[type, object]:
-        return {Mailer: self._mailer, Mail: self.config.mail, Accounts: self.config.accounts}
+        one_time_key = Tokens(self.config.tokens, clock=SystemClock()).derive_key("one-time token")
+        return {
+            Analytics: self.config.analytics,
+            Pseudonyms: self._pseudonyms,
+            Witnesses: Witnesses(tuple(group.name for group in self._groups if UserDeleted in group.handlers)),
+            Metrics: self.metrics,
+            Database: self.database,
+            Mailer: self._mailer,
+            UserCache: self._users,
+            SmsProvider: self._sms,
+            Sms: self.config.sms,
+            OneTimeLinks: OneTimeLinks(SignedTokens(one_time_key), self.config.mail),
+            Webhooks: self._webhooks,
+            Mail: self.config.mail,
+            Accounts: self.config.accounts,
+            Logins: self.config.logins,
+            Places: self._places,
+        }
 
     def _for_requests(self, clock: Clock) -> Services:
         tokens = Tokens(self.config.tokens, clock=clock)
@@ -141,8 +185,13 @@ class Service:
             metrics=self.metrics,
             passwords=self._passwords,
             tokens=tokens,
+            refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
+            one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
             idempotency=IdempotencyKeys(tokens.derive_key),
+            webhooks=self._webhooks,
             cache=self._cache,
+            users=self._users,
+            pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
         )
@@ -172,3 +221,14 @@ class Service:
                 self._schema_problem = f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`"
                 log.error("service.schema_outdated", found=found, needed=needed, next="usercenter db upgrade")
             await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
+
+
+def webhooks_of(config: Config, *, database: Database, clock: Clock) -> Webhooks:
+    """The webhooks on this database, for the service and for the command."""
+    return Webhooks(
+        config.webhooks,
+        database=database,
+        clock=clock,
+        derive=Tokens(config.tokens, clock=clock).derive_key,
+        event_types={type_of(event) for event in USER_EVENTS},
+    )

@@ -77,6 +77,18 @@ class Metrics:
         self.dead_letters = Gauge(
             "usercenter_dead_letters", "Dead letters that nobody has settled.", ("handler",), registry=registry
         )
+        self.cache_reads = Counter(
+            "usercenter_cache_reads_total",
+            "Reads of a user by what the cache said: hit, miss, unreachable (PostgreSQL answered then).",
+            ("outcome",),
+            registry=registry,
+        )
+        self.cache_stale = Histogram(
+            "usercenter_cache_stale_seconds",
+            "From the commit of a change to the cache that knows it.",
+            buckets=_DELAYS,
+            registry=registry,
+        )
         self.leased_shards = Gauge(
             "usercenter_leased_shards", "Shards that this process owns.", ("kind",), registry=registry
         )

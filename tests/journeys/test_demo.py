@@ -8,23 +8,42 @@ from pathlib import Path
 
 from harness import World, eventually
 
+EFFECTS = (
+    "welcome mail",
+    "settings initialised",
+    "registration statistics",
+    "login log",
+    "last login",
+    "anomalous login check",
+    "security mail",
+    "security log",
+    "status notice",
+    "cache",
+    "data purged",
+    "deletion confirmation",
+    "erasure receipt",
+    "sync to external systems",
+)
 CONFIG = Path(__file__).parents[2] / "configs" / "config.yaml"
 
 
-async def test_the_demo_shows_the_mail_and_every_effect_and_ends_with_0(tmp_path: Path) -> None:
+async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "usercenter", "demo", "--config", str(CONFIG),
         cwd=tmp_path, env={**os.environ, "COLUMNS": "160"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await asyncio.wait_for(child.communicate(), 60)
+    said, _ = await asyncio.wait_for(child.communicate(), 90)
     text = said.decode()
 
     assert child.returncode == 0, text
-    for what in ("201 Created", "on user.events", "ce_sequence", "Welcome, testuser", "Message-ID"):
+    for what in ("201 Created", "on user.events", "ce_sequence", "Welcome, testuser", "Message-ID", "analytics.fact"):
         assert what in text
-    for effect in ("settings created", "welcome mail", "login log written", "last login remembered"):
+    for type_ in ("registered", "logged_in", "password_changed", "status_changed", "updated", "deleted"):
+        assert f"user.{type_}" in text
+    for effect in EFFECTS:
         assert f"✓ {effect}" in text
+    assert "webhook called, signature verified" in text
     assert "never" not in text
 
 

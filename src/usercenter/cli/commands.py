@@ -18,7 +18,7 @@ app.command("usercenter.cli.run:run", name="run", help="Run the service until Ct
 app.command(
     "usercenter.cli.demo:demo",
     name="demo",
-    help="Show a registration from the request to the welcome mail, on embedded parts.",
+    help="Show the life of one user: six events and all that follows, on embedded parts.",
 )
 app.command("usercenter.cli.kafka:kafka", name="kafka", help="Run one of Kafka's own tools, from the embedded jars.")
 
@@ -35,5 +35,26 @@ _topics.command("usercenter.cli.topics:list_", name="list", help="List the broke
 _topics.command("usercenter.cli.topics:describe", name="describe", help="Describe one topic's partitions.")
 _mail = App(name="mail", help="The mails that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail as a user would get it.")
-for group in (_config, _db, _topics, _mail):
+_events = App(name="events", help="The events: what they look like, whether they still fit, and a new one.")
+_events.command("usercenter.cli.events:list_", name="list", help="List every event with its topic and its handlers.")
+_events.command("usercenter.cli.events:show", name="show", help="Show one event: fields, handlers, an example.")
+_events.command("usercenter.cli.events:schema", name="schema", help="Print JSON Schema, or AsyncAPI of all topics.")
+_events.command("usercenter.cli.events:check", name="check", help="Compare the classes with all stored versions.")
+_events.command("usercenter.cli.events:docs", name="docs", help="Print the catalogue of events as Markdown.")
+_events.command("usercenter.cli.events:new", name="new", help="Write a new event with its handler and its test.")
+_webhooks = App(name="webhooks", help="Other systems that are told what happens to users.")
+_webhooks.command("usercenter.cli.webhooks:list_", name="list", help="List the webhooks.")
+_webhooks.command("usercenter.cli.webhooks:create", name="create", help="Subscribe a receiver; prints its secret once.")
+_webhooks.command("usercenter.cli.webhooks:delete", name="delete", help="Forget a webhook with its deliveries.")
+_webhooks.command("usercenter.cli.webhooks:deliveries", name="deliveries", help="List what was sent and answered.")
+_webhooks.command("usercenter.cli.webhooks:redeliver", name="redeliver", help="Send an event again, now.")
+_webhooks.command("usercenter.cli.webhooks:send_test", name="test", help="Send a test event, now.")
+_user = App(name="user", help="Accounts, one or many.")
+_user.command("usercenter.cli.user:show", name="show", help="Print what is kept about a user.")
+_user.command("usercenter.cli.user:status", name="status", help="Activate, deactivate or suspend an account.")
+_user.command("usercenter.cli.user:role", name="role", help="Make somebody an admin, an auditor or a plain user.")
+_user.command("usercenter.cli.user:delete", name="delete", help="Delete an account, for good.")
+_user.command("usercenter.cli.user:import_", name="import", help="Open an account for each record of a file.")
+_user.command("usercenter.cli.user:export", name="export", help="Print every user.")
+for group in (_user, _config, _db, _topics, _mail, _events, _webhooks):
     app.command(group)

@@ -24,7 +24,7 @@ DATA_DIR: Final = Path(".usercenter/demo")
 
 
 def demo(*, config: ConfigFile = None) -> int:
-    """Show a registration from the request to the welcome mail, with everything real and on this machine.
+    """Show the life of one user, all six events and everything that follows, with everything real on this machine.
 
     Starts Apache Kafka, PostgreSQL, Valkey and a mail catcher where the configuration names none, on fresh data. On a
     terminal it stays up afterwards; elsewhere it ends with 0 if every effect arrived, and with 1 if not.
@@ -57,7 +57,8 @@ def _for_demo(config: Config) -> Config:
         config,
         embedded=replace(config.embedded, is_enabled=True, data_dir=str(DATA_DIR)),
         logging=replace(config.logging, file=str(DATA_DIR / "logs" / "usercenter.log")),
-        server=server,
+        server=replace(server, trusted_proxies=["127.0.0.1"]),  # so that the tour can log in from elsewhere
+        webhooks=replace(config.webhooks, allowed_hosts=["localhost"]),  # where the tour receives its call
     )
 
 

@@ -39,6 +39,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.config import ConfigInvalid
     from usercenter.db import DatabaseUnavailable
     from usercenter.embedded.errors import EmbeddedError
+    from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
     from usercenter.messaging.topics import TopicMissing
     from usercenter.notify.errors import TemplateUnknown
@@ -46,7 +47,7 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.status
-    if isinstance(error, ConfigInvalid | TemplateUnknown):
+    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown):
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE

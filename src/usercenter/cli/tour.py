@@ -1,52 +1,41 @@
-"""The tour of `usercenter demo`: one user, from the request to every effect, as it happens.
+"""The tour of `usercenter demo`: one user, from the registration to the deletion, and everything that follows.
 
-It acts through the public HTTP API, looks on at the real topic, and reads the effects where they are: in PostgreSQL and
-at the SMTP server.
+It acts through the public HTTP API alone (but for the first admin's role, which the command gives), looks on at the
+real topics, and reads the effects where they are.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import httpx
 from rich.console import Console
 from rich.panel import Panel
-from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from usercenter.bootstrap import Service
+from usercenter.cli import display
+from usercenter.cli.display import Line
+from usercenter.cli.effects import Effect, Effects
+from usercenter.cli.receiver import Receiver, receiving
+from usercenter.clock import SystemClock
+from usercenter.events import Origin
 from usercenter.messaging.router import Received
 from usercenter.messaging.tail import Tail, tail
+from usercenter.users import roles
 
 if TYPE_CHECKING:
     from usercenter.embedded.parts import Running
 
 USER: Final = {"username": "testuser", "email": "test@example.com", "password": "password123"}
+ADMIN: Final = {"username": "operator", "email": "operator@example.com", "password": "password123"}
+NEW_PASSWORD: Final = "correct horse battery staple"  # noqa: S105  # the demo's, shown on purpose
+STRANGER: Final = {"X-Forwarded-For": "203.0.113.7", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 PATIENCE_SECONDS: Final = 20.0
 _LOOK_EVERY_SECONDS: Final = 0.005
-_WELCOME_MAIL: Final = "welcome mail"
-
-Look = Callable[[UUID], Awaitable[str | None]]
-
-
-class Effect(NamedTuple):
-    """Something that has to follow, and how to see that it did."""
-
-    name: str
-    look: Look
-
-
-class Line(NamedTuple):
-    """A line of the table at the end."""
-
-    event: str
-    effect: str
-    milliseconds: float | None
-    facts: str
 
 
 class Tour:
@@ -57,18 +46,27 @@ class Tour:
         self._service = service
         self._mail = parts.mail if parts else None
         self._lines: list[Line] = []
+        self._events: Tail | None = None
+        self._event_type = "?"
+        self._began = 0.0
 
     async def show(self) -> bool:
         """Walk, print, and say whether every effect arrived."""
-        kafka = self._service.config.kafka
+        topics = self._service.config.kafka.topics
         await self._until_ready()
-        with tail(kafka, kafka.topics.user_events) as events:
-            async with httpx.AsyncClient(base_url=self._service.url, timeout=PATIENCE_SECONDS) as client:
-                await self._step(client, events, "/api/v1/users/register", USER, self._of_registration())
-                login = {"email": USER["email"], "password": USER["password"]}
-                await self._step(client, events, "/api/v1/users/login", login, self._of_login())
+        with ExitStack() as stack:
+            tails = [
+                stack.enter_context(tail(self._service.config.kafka, name))
+                for name in (topics.user_notifications, topics.user_analytics)
+            ]
+            async with receiving() as receiver, self._client() as client:
+                admin = await self._prepare(client, receiver)
+                self._events = stack.enter_context(tail(self._service.config.kafka, topics.user_events))
+                await self._walk(client, admin, Effects(self._service, self._mail, receiver), receiver)
+            self._console.rule("what lies on the other topics")
+            self._console.print(display.topic_table(await asyncio.to_thread(_all_of, tails)))
         self._console.rule("what followed")
-        self._console.print(self._table())
+        self._console.print(display.effect_table(self._lines))
         return all(line.milliseconds is not None for line in self._lines)
 
     def say_what_to_try(self, log_file: str) -> None:
@@ -87,6 +85,9 @@ class Tour:
             lines.append(f"The mails are in {self._mail.directory}/")
         self._console.print(Panel(Text("\n".join(lines)), title="what to try"))
 
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self._service.url, timeout=PATIENCE_SECONDS)
+
     async def _until_ready(self) -> None:
         self._console.rule("usercenter")
         self._console.print(f"The service answers at {self._service.url}; waiting for its consumers.")
@@ -94,98 +95,123 @@ class Tour:
             while not self._service.is_reading():  # noqa: ASYNC110  # a look at memory, no event to wait for
                 await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
-    async def _step(
-        self, client: httpx.AsyncClient, events: Tail, path: str, body: dict[str, str], effects: list[Effect]
-    ) -> None:
-        self._console.rule(f"POST {path}")
-        self._console.print(Syntax(json.dumps(body), "json", background_color="default"))
-        began = time.perf_counter()
-        answer = await client.post(path, json=body)
-        took = (time.perf_counter() - began) * 1000
-        self._console.print(f"[bold]{answer.status_code} {answer.reason_phrase}[/] after {took:.0f} ms")
-        self._console.print(Syntax(_shortened(answer.json()), "json", background_color="default", word_wrap=True))
+    async def _prepare(self, client: httpx.AsyncClient, receiver: Receiver) -> dict[str, str]:
+        """An admin, and a webhook of another system; returns the admin's header."""
+        answer = await client.post("/api/v1/users/register", json=ADMIN)
         answer.raise_for_status()
-        user_id = UUID(answer.json()["user"]["id"])
-        watching = [asyncio.create_task(self._watch(effect, user_id, began)) for effect in effects]
-        event_type = await self._show_event(events)
-        for next_one in asyncio.as_completed(watching):
-            line = await next_one
-            self._lines.append(line._replace(event=event_type))
-            self._show_effect(line)
+        origin = Origin(actor="operator:demo")
+        async with self._service.database.transaction() as tx:
+            user_id = UUID(answer.json()["user"]["id"])
+            await roles.change_role(tx, user_id, "admin", origin=origin, clock=SystemClock())
+        admin = _bearer(answer)
+        hook = {"url": f"http://localhost:{receiver.port}/hook", "event_types": ["user.updated"]}
+        made = await client.post("/api/v1/admin/webhooks", json=hook, headers=admin)
+        made.raise_for_status()
+        receiver.secret = made.json()["secret"]
+        self._console.print("Made ready: an operator with the role admin, and a webhook for user.updated.")
+        return admin
 
-    async def _watch(self, effect: Effect, user_id: UUID, began: float) -> Line:
-        while time.perf_counter() - began < PATIENCE_SECONDS:
-            if facts := await effect.look(user_id):
-                return Line("", effect.name, (time.perf_counter() - began) * 1000, facts)
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        return Line("", effect.name, None, "did not arrive")
+    async def _walk(
+        self, client: httpx.AsyncClient, admin: dict[str, str], effects: Effects, receiver: Receiver
+    ) -> None:
+        """The six events, in the life of one user."""
+        email = USER["email"]
+        answer = await self._call(client, "POST", "/api/v1/users/register", USER)
+        user = UUID(answer.json()["user"]["id"])
+        await self._watch(effects.of_registration(user, email))
+        login = {"email": email, "password": USER["password"]}
+        owner = _bearer(await self._call(client, "POST", "/api/v1/users/login", login))
+        await self._watch(effects.of_login(user))
+        await self._strange_login(client, login, effects.of_strange_login(user, email))
+        answer = await self._call(client, "PATCH", "/api/v1/users/me", {"first_name": "Testa"}, owner)
+        await self._watch(effects.of_update(user, answer.json()["user"]["sequence"]))
+        for call in receiver.calls[:1]:
+            self._console.print(display.call_panel(call))
+        before = effects.mails_to(email)
+        passwords = {"old_password": USER["password"], "new_password": NEW_PASSWORD}
+        await self._call(client, "PUT", "/api/v1/users/me/password", passwords, owner)
+        await self._watch(effects.of_password(user, email, mails_before=before))
+        before = effects.mails_to(email)
+        status = {"status": "suspended", "reason": "asked for by the demo"}
+        answer = await self._call(client, "PATCH", f"/api/v1/admin/users/{user}/status", status, admin)
+        await self._watch(effects.of_status(user, answer.json()["user"]["sequence"], email, mails_before=before))
+        before = effects.mails_to(email)
+        await self._call(client, "DELETE", f"/api/v1/admin/users/{user}", None, admin)
+        await self._watch(effects.of_deletion(user, email, mails_before=before))
 
-    async def _show_event(self, events: Tail) -> str:
-        message = await asyncio.to_thread(events.take, timeout_seconds=PATIENCE_SECONDS)
+    async def _strange_login(self, client: httpx.AsyncClient, login: dict[str, str], effects: list[Effect]) -> None:
+        """Six wrong passwords and then the right one, from somewhere else with something else."""
+        for _ in range(6):
+            await client.post("/api/v1/users/login", json=login | {"password": "a wrong guess"}, headers=STRANGER)
+        self._console.print("[dim]six wrong passwords from 203.0.113.7, and then:[/]")
+        await self._call(client, "POST", "/api/v1/users/login", login, STRANGER)
+        await self._watch(effects)
+
+    async def _call(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: dict[str, str] | None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """One request, its answer, and its event on Kafka."""
+        self._console.rule(f"{method} {path}")
+        if body is not None:
+            display.show_json(self._console, body)
+        self._began = time.perf_counter()
+        answer = await client.request(method, path, json=body, headers=headers)
+        took = (time.perf_counter() - self._began) * 1000
+        self._console.print(f"[bold]{answer.status_code} {answer.reason_phrase}[/] after {took:.0f} ms")
+        if answer.content:
+            display.show_json(self._console, answer.json())
+        answer.raise_for_status()
+        await self._show_event(answer.headers["X-Request-Id"])
+        return answer
+
+    async def _show_event(self, request_id: str) -> None:
+        """The event of this request; others, of what was made ready, are passed over."""
+        message = await asyncio.to_thread(self._events_take, request_id)
         if message is None:
             self._lines.append(Line("?", "event on Kafka", None, "did not arrive"))
-            return "?"
-        self._console.print(_event(message))
-        return message.headers.get("event_type", "?")
-
-    def _show_effect(self, line: Line) -> None:
-        if line.milliseconds is None:
-            self._console.print(f"[bold red]✗ {line.effect}[/] did not arrive within {PATIENCE_SECONDS:g} s")
             return
-        self._console.print(f"[bold green]✓ {line.effect}[/] after {line.milliseconds:.0f} ms: {line.facts}")
-        if line.effect == _WELCOME_MAIL and self._mail:
-            mail = self._mail.mails[0]
-            names = ("From", "To", "Subject", "Date", "Message-ID")
-            head = "\n".join(f"{name}: {mail.message[name]}" for name in names)
-            self._console.print(Panel(Text(f"{head}\n\n{mail.text()}"), title="the mail, as the SMTP server got it"))
+        self._event_type = message.headers.get("event_type", "?")
+        self._console.print(display.event_panel(message))
 
-    def _of_registration(self) -> list[Effect]:
-        mail = [Effect(_WELCOME_MAIL, self._welcome_mail)] if self._mail else []
-        return [Effect("settings created", self._settings), *mail]
+    def _events_take(self, request_id: str) -> Received | None:
+        while self._events and (message := self._events.take(timeout_seconds=PATIENCE_SECONDS)) is not None:
+            if message.headers.get("request_id") == request_id:
+                return message
+        return None
 
-    def _of_login(self) -> list[Effect]:
-        return [Effect("login log written", self._login_log), Effect("last login remembered", self._last_login)]
+    async def _watch(self, effects: list[Effect]) -> None:
+        """Print each effect when it is there."""
+        for next_one in asyncio.as_completed([asyncio.create_task(self._wait(effect)) for effect in effects]):
+            effect, line = await next_one
+            self._lines.append(line)
+            if line.milliseconds is None:
+                self._console.print(f"[bold red]✗ {line.effect}[/] did not arrive within {PATIENCE_SECONDS:g} s")
+                continue
+            self._console.print(f"[bold green]✓ {line.effect}[/] after {line.milliseconds:.0f} ms:", Text(line.facts))
+            if effect.mail_template and self._mail:
+                self._console.print(display.mail_panel(self._mail.mails[-1]))
 
-    async def _settings(self, user_id: UUID) -> str | None:
-        row = await self._row("select locale, time_zone from user_settings where user_id = %s", user_id)
-        return f"language {row[0]}, time zone {row[1]}" if row else None
-
-    async def _welcome_mail(self, user_id: UUID) -> str | None:
-        del user_id
-        return f"“{self._mail.mails[0].subject}” at the SMTP server" if self._mail and self._mail.mails else None
-
-    async def _login_log(self, user_id: UUID) -> str | None:
-        row = await self._row("select logged_in_at, ip_address from login_log where user_id = %s", user_id)
-        return f"{row[0]:%H:%M:%S} from {row[1]}" if row else None
-
-    async def _last_login(self, user_id: UUID) -> str | None:
-        row = await self._row("select logged_in_at from last_logins where user_id = %s", user_id)
-        return f"{row[0]:%H:%M:%S}" if row else None
-
-    async def _row(self, query: Any, user_id: UUID) -> Any:
-        async with self._service.database.transaction() as tx:
-            return await tx.fetch_one(query, (user_id,))
-
-    def _table(self) -> Table:
-        table = Table("event", "effect", "done after", "what")
-        for line in self._lines:
-            after = "[red]never[/]" if line.milliseconds is None else f"{line.milliseconds:.0f} ms"
-            table.add_row(line.event, line.effect, after, line.facts)
-        return table
+    async def _wait(self, effect: Effect) -> tuple[Effect, Line]:
+        while time.perf_counter() - self._began < PATIENCE_SECONDS:
+            if facts := await effect.look():
+                return effect, Line(self._event_type, effect.name, (time.perf_counter() - self._began) * 1000, facts)
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        return effect, Line(self._event_type, effect.name, None, "did not arrive")
 
 
-def _event(message: Received) -> Panel:
-    table = Table(show_header=False, box=None)
-    table.add_row("partition, offset", f"{message.partition}, {message.offset}")
-    table.add_row("key", (message.key or b"").decode())
-    for name, value in message.headers.items():
-        table.add_row(f"header {name}", value)
-    value = json.dumps(json.loads(message.value or b"{}"), indent=2, ensure_ascii=False)
-    table.add_row("value", Syntax(value, "json", background_color="default", word_wrap=True))
-    return Panel(table, title=f"on {message.topic}")
+def _bearer(answer: httpx.Response) -> dict[str, str]:
+    answer.raise_for_status()
+    return {"Authorization": f"Bearer {answer.json()['token']}"}
 
 
-def _shortened(answer: dict[str, Any]) -> str:
-    """The answer with its tokens cut: they are as long as they are dull."""
-    shown = {name: f"{value[:12]}…" if name.endswith("token") else value for name, value in answer.items()}
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+def _all_of(tails: list[Tail]) -> list[Received]:
+    found: list[Any] = []
+    for each in tails:
+        while (message := each.take(timeout_seconds=0.5)) is not None:
+            found.append(message)
+    return found

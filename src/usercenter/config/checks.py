@@ -6,7 +6,7 @@ import msgspec
 
 from usercenter.config.addresses import broker_fault, database_fault
 from usercenter.config.leaves import leaves
-from usercenter.config.model import Config, Kafka, Tasks
+from usercenter.config.model import Analytics, Config, Kafka, Sms, Tasks
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -25,8 +25,11 @@ def complaints(config: Config) -> Iterator[Complaint]:
     yield from _tasks(config.tasks)
     yield from _stores(config)
     yield from _mail(config)
+    yield from _sms(config.sms)
     yield from _accounts(config)
+    yield from _geoip(config)
     yield from _signing_key(config)
+    yield from _analytics(config.analytics)
 
 
 _NEEDED = {
@@ -36,6 +39,12 @@ _NEEDED = {
     "tokens.private_key": "name its file in {variable}_FILE",
 }
 """What only the operator knows where nothing is embedded; `cache.url` may stay empty, then there is no cache."""
+
+
+def _analytics(analytics: Analytics) -> Iterator[Complaint]:
+    if not _is_time_zone(analytics.time_zone):
+        text = f"{analytics.time_zone!r} given; allowed: an IANA name such as UTC, Asia/Shanghai, Europe/Berlin"
+        yield Complaint(("analytics.time_zone",), text)
 
 
 def _missing_addresses(config: Config) -> Iterator[Complaint]:
@@ -122,6 +131,21 @@ def _mail(config: Config) -> Iterator[Complaint]:
         yield Complaint(("mail.sender",), "has no @; allowed: an address, or a name with <address> behind it")
     if not mail.public_url.startswith(("http://", "https://")):
         yield Complaint(("mail.public_url",), "allowed: http://… or https://…, as users reach the service")
+    for name in ("reset_password_path", "confirm_email_path", "forgot_password_path"):
+        path = getattr(mail, name)
+        if not path.startswith("/") or any(character in path for character in "?# "):
+            yield Complaint((f"mail.{name}",), f"{path!r} given; allowed: a path behind public_url, such as /reset")
+
+
+def _sms(sms: Sms) -> Iterator[Complaint]:
+    if not sms.base_url:
+        return
+    if not sms.base_url.startswith(("http://", "https://")):
+        yield Complaint(("sms.base_url",), 'allowed: https://api.twilio.com or one of its shape; "" for no SMS')
+    for name in ("account_sid", "auth_token", "sender"):
+        if not getattr(sms, name):
+            text = f"empty, but sms.base_url is given; set USERCENTER_SMS__{name.upper()}"
+            yield Complaint((f"sms.{name}", "sms.base_url"), text)
 
 
 def _accounts(config: Config) -> Iterator[Complaint]:
@@ -143,6 +167,24 @@ def _is_time_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+def _geoip(config: Config) -> Iterator[Complaint]:
+    path = config.logins.geoip_file
+    if path and (fault := _geoip_fault(path)):
+        yield Complaint(("logins.geoip_file",), f"{path}: {fault}; name a .mmdb file, or none")
+
+
+def _geoip_fault(path: str) -> str | None:
+    import maxminddb
+
+    try:
+        maxminddb.open_database(path).close()
+    except FileNotFoundError:
+        return "there is no such file"
+    except (OSError, maxminddb.InvalidDatabaseError) as error:
+        return f"cannot be read as a MaxMind DB ({error})"
+    return None
 
 
 def _signing_key(config: Config) -> Iterator[Complaint]:

@@ -141,6 +141,15 @@ class Cache(Settings, frozen=True):
 
     url: Secret = ""
     """`redis://host:6379/0` of Valkey or Redis; empty takes the embedded Valkey, or none where nothing is embedded."""
+    ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    """How long a copy lives; also the longest that a change can stay unseen if the cache could not be told of it."""
+
+
+class Analytics(Settings, frozen=True):
+    """The statistics."""
+
+    time_zone: Text = "UTC"
+    """Where days begin at midnight."""
 
 
 class Mail(Settings, frozen=True):
@@ -158,7 +167,39 @@ class Mail(Settings, frozen=True):
     connections: Annotated[int, Meta(ge=1, le=100)] = 4
     product_name: Text = "usercenter"
     public_url: Text = "http://localhost:8080"
+    reset_password_path: Text = "/reset-password"  # noqa: S105  # a path
+    """The page behind `public_url` that the link of a password reset leads to; it gets `?token=…`."""
+    confirm_email_path: Text = "/confirm-email"
+    """The page that confirms a new address; it gets `?token=…`."""
+    forgot_password_path: Text = "/forgot-password"  # noqa: S105  # a path
+    """The page where somebody asks for a password reset: "this was not me" leads there."""
     support_address: str = ""
+
+
+class Sms(Settings, frozen=True):
+    """The provider of text messages; any that speaks the shape of Twilio's REST API."""
+
+    base_url: str = ""
+    """`https://api.twilio.com`; empty takes the embedded catcher, or no SMS where nothing is embedded."""
+    account_sid: str = ""
+    auth_token: Secret = ""
+    sender: str = ""
+    """A number (E.164), a name, or the id of a messaging service (`MG…`)."""
+    timeout_seconds: Positive = 10
+    connections: Annotated[int, Meta(ge=1, le=100)] = 4
+
+
+class Webhooks(Settings, frozen=True):
+    """Signed calls to other systems."""
+
+    allowed_hosts: list[Text] = []
+    """Hosts, by name as in the URL, that may be called although they are not public, and without TLS."""
+    timeout_seconds: Annotated[int, Meta(ge=1, le=120)] = 15
+    """How long one call may take in all."""
+    concurrent_per_receiver: Annotated[int, Meta(ge=1, le=1_000)] = 16
+    """How many calls one process makes to one receiver at a time, so that a slow one does not hold up the others."""
+    deliveries_days: Positive = 30
+    """How long attempts are kept."""
 
 
 class Accounts(Settings, frozen=True):
@@ -169,6 +210,17 @@ class Accounts(Settings, frozen=True):
     refuse_common_passwords: bool = False
     default_locale: Literal["en", "zh-CN"] = "en"
     default_time_zone: Text = "UTC"
+
+
+class Logins(Settings, frozen=True):
+    """When a login is suspicious, and what is known about addresses."""
+
+    geoip_file: str = ""
+    """A MaxMind DB with countries, and better with coordinates; empty: the rules that need them say nothing."""
+    suspicious_score: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """From this score on, the user gets a security mail and the session is marked."""
+    keep_failures_hours: Annotated[int, Meta(ge=1, le=8760)] = 24
+    """How long failed logins are remembered; the rules look 15 minutes back."""
 
 
 class Tokens(Settings, frozen=True):
@@ -189,6 +241,8 @@ class Server(Settings, frozen=True):
     monitoring_port: Port = 8081
     """Where a process without the `api` role answers /live, /ready, /health and /metrics."""
     max_body_bytes: Annotated[int, Meta(ge=1_024, le=10_000_000)] = 65_536
+    max_import_bytes: Annotated[int, Meta(ge=1_024)] = 100_000_000
+    """The largest file of a bulk import through HTTP; the command `usercenter user import` knows no limit."""
     trusted_proxies: list[Text] = []
     """Addresses whose `X-Forwarded-For` is believed."""
     stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
@@ -225,9 +279,15 @@ class Config(Settings, frozen=True):
     retention: Retention = Retention()
     database: Database = Database()
     cache: Cache = Cache()
+    analytics: Analytics = Analytics()
     mail: Mail = Mail()
+    sms: Sms = Sms()
+    webhooks: Webhooks = Webhooks()
     accounts: Accounts = Accounts()
+    logins: Logins = Logins()
     tokens: Tokens = Tokens()
     server: Server = Server()
     logging: Logging = Logging()
+    extensions: list[Text] = []
+    """Modules with a company's own events and handlers, each with an attribute `extension`."""
     embedded: Embedded = Embedded()

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from usercenter.config.addresses import broker_fault, database_fault
+from usercenter.config.checks import complaints
+from usercenter.config.model import Config, Embedded, Mail, Sms
 
 
 @pytest.mark.parametrize(
@@ -199,3 +201,15 @@ def test_a_url_that_libpq_reads_is_taken(url):
 )
 def test_a_url_that_leads_nowhere_is_refused(url):
     assert database_fault(url)
+
+
+@pytest.mark.parametrize("path", ["reset", "/reset?x=1", "/re set", "https://elsewhere.example/reset"])
+def test_the_page_of_a_link_is_a_path(path):
+    complaint = next(iter(complaints(Config(mail=Mail(reset_password_path=path), embedded=Embedded(is_enabled=True)))))
+    assert complaint.keys == ("mail.reset_password_path",)
+
+
+def test_an_sms_provider_needs_an_account_and_a_sender():
+    config = Config(sms=Sms(base_url="api.twilio.com"), embedded=Embedded(is_enabled=True))
+    found = {complaint.keys[0] for complaint in complaints(config)}
+    assert found == {"sms.base_url", "sms.account_sid", "sms.auth_token", "sms.sender"}

@@ -178,6 +178,8 @@ def values_of(leaf: Leaf) -> st.SearchStrategy[object]:
     match leaf.shape:
         case inspect.IntType(ge=low, le=high):
             return st.integers(low, high or 2**63 - 1)
+        case inspect.FloatType(gt=low, le=high):
+            return st.floats(low, high, exclude_min=True)
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case inspect.StrType(pattern=pattern):

@@ -22,7 +22,7 @@ def test_every_setting_is_shown_with_its_value_and_source(load_text, config_file
         "true",
         "default",
     )
-    assert (found["kafka.brokers"].value, found["kafka.librdkafka"].value, found["cache.url"].value) == ("", "{}", "")
+    assert (found["extensions"].value, found["kafka.librdkafka"].value, found["cache.url"].value) == ("", "{}", "")
 
 
 def test_secrets_are_masked(load_text, signing_key):

@@ -23,7 +23,7 @@ def test_a_value_in_the_file_replaces_the_default_and_names_its_line(load_text, 
 
 def test_every_setting_has_a_source(load_text):
     sources = load_text().sources
-    assert {"kafka.producer.retries", "kafka.librdkafka", "kafka.brokers", "tokens.private_key"} <= set(sources)
+    assert {"kafka.producer.retries", "kafka.librdkafka", "extensions", "tokens.private_key"} <= set(sources)
     assert set(sources) == set(leaves())
 
 

@@ -1,0 +1,85 @@
+"""How the tour looks on a terminal."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from usercenter.cli.receiver import Call
+from usercenter.messaging.router import Received
+
+
+class Line(NamedTuple):
+    """A line of the table at the end."""
+
+    event: str
+    effect: str
+    milliseconds: float | None
+    facts: str
+
+
+def show_json(console: Console, value: Any) -> None:
+    """A JSON value, with tokens cut: they are as long as they are dull."""
+    text = json.dumps(_shortened(value), indent=2, ensure_ascii=False)
+    console.print(Syntax(text, "json", background_color="default", word_wrap=True))
+
+
+def event_panel(message: Received) -> Panel:
+    """A message as it lies on Kafka."""
+    table = Table(show_header=False, box=None)
+    table.add_row("partition, offset", f"{message.partition}, {message.offset}")
+    table.add_row("key", (message.key or b"").decode())
+    for name, value in message.headers.items():
+        table.add_row(f"header {name}", value)
+    value = json.dumps(json.loads(message.value or b"{}"), indent=2, ensure_ascii=False)
+    table.add_row("value", Syntax(value, "json", background_color="default", word_wrap=True))
+    return Panel(table, title=f"on {message.topic}")
+
+
+def mail_panel(mail: Any) -> Panel:
+    """A mail as the SMTP server got it."""
+    names = ("From", "To", "Subject", "Date", "Message-ID")
+    head = "\n".join(f"{name}: {mail.message[name]}" for name in names)
+    return Panel(Text(f"{head}\n\n{mail.text()}"), title="the mail, as the SMTP server got it")
+
+
+def call_panel(call: Call) -> Panel:
+    """A webhook call as its receiver got it."""
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    lines = [f"{name}: {call.headers.get(name)}" for name in names]
+    lines.append(f"signature: {'verified' if call.is_signed else 'WRONG'}")
+    lines.append(json.dumps(call.event, ensure_ascii=False))
+    return Panel(Text("\n".join(lines)), title="the webhook call, as another system got it")
+
+
+def topic_table(messages: Sequence[Received]) -> Table:
+    """What lies on the other topics, a line each."""
+    table = Table("topic", "partition, offset", "type", "what")
+    for message in messages:
+        value = json.loads(message.value or b"{}")
+        what = f"{value.get('template', value.get('metric', ''))} {value.get('to') or value['user_id']}"
+        table.add_row(message.topic, f"{message.partition}, {message.offset}", value["type"], what)
+    return table
+
+
+def effect_table(lines: Sequence[Line]) -> Table:
+    """Event, effect, and when it was done."""
+    table = Table("event", "effect", "done after", "what")
+    for line in lines:
+        after = "[red]never[/]" if line.milliseconds is None else f"{line.milliseconds:.0f} ms"
+        table.add_row(line.event, line.effect, after, Text(line.facts))
+    return table
+
+
+def _shortened(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: f"{each[:12]}…" if name.endswith(("token", "secret")) and isinstance(each, str) else _shortened(each)
+        for name, each in value.items()
+    }

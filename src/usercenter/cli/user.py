@@ -1,0 +1,249 @@
+"""`usercenter user`: what an operator does with accounts; straight in the database, told like every change."""
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from cyclopts import Parameter
+
+from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.clock import SystemClock
+from usercenter.config import Config
+from usercenter.db import Database, Transaction
+from usercenter.events import Origin
+from usercenter.users.errors import UserError
+from usercenter.users.model import Role, User
+
+T = TypeVar("T")
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+Yes = Annotated[bool, Parameter(name="--yes", negative="", help="Do it: it cannot be undone.")]
+Name = Annotated[str, Parameter(help="Username, address or id.")]
+_CHUNK_BYTES: Final = 262_144
+
+
+def show(who: Name, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Print what is kept about a user.
+
+    Example: usercenter user show alice
+    """
+    _print(_with_user(config, who, _unchanged), json=json)
+
+
+def status(
+    who: Name,
+    new: Literal["active", "inactive", "suspended"],
+    /,
+    *,
+    reason: str | None = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Activate, deactivate or suspend an account; unless it is active, its sessions end.
+
+    Example: usercenter user status alice suspended --reason "asked by the owner"
+
+    Parameters
+    ----------
+    reason: Told to the user.
+    """
+    from usercenter.users import service
+
+    async def change(tx: Transaction, user: User) -> User:
+        return await service.change_status(
+            tx, user.id, status=new, reason=reason, origin=_origin(), clock=SystemClock()
+        )
+
+    _print(_with_user(config, who, change), json=json)
+
+
+def role(who: Name, new: Role, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Make somebody an admin, an auditor or a plain user; this is how the first admin comes to be.
+
+    Example: usercenter user role alice admin
+    """
+    from usercenter.users import roles
+
+    async def change(tx: Transaction, user: User) -> User:
+        return await roles.change_role(tx, user.id, new, origin=_origin(), clock=SystemClock())
+
+    _print(_with_user(config, who, change), json=json)
+
+
+def delete(who: Name, /, *, yes: Yes = False, config: ConfigFile = None) -> None:
+    """Delete an account, for good; its personal data is purged.
+
+    Example: usercenter user delete alice --yes
+    """
+    from usercenter.users import service
+
+    async def remove(tx: Transaction, user: User) -> User:
+        if not yes:
+            raise CommandFailed(f"this deletes {user.username} ({user.id}) for good: add --yes", status=WRONG_USAGE)
+        await service.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
+        return user
+
+    print(_with_user(config, who, remove).id)  # noqa: T201
+
+
+def import_(
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    id: UUID | None = None,
+    format: Literal["csv", "ndjson"] | None = None,  # noqa: A002  # the option's name
+    welcome: bool = False,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Open an account for each record of FILE (`-`: stdin): CSV with a head line, or NDJSON.
+
+    Columns: username, email, and password or password_hash (argon2id, bcrypt) or neither, first_name, last_name, phone,
+    locale. Prints the lines that made no account, and why; status 1 when there are any. After a kill the same file and
+    --id go on where it stopped.
+
+    Example: usercenter user import users.csv
+
+    Parameters
+    ----------
+    id: The id of the import that is to go on; else a new one, which is told.
+    format: Else by the file's name: .csv, or NDJSON.
+    welcome: Send each new user a welcome mail.
+    """
+    from usercenter.events import new_id
+
+    kind: Literal["csv", "ndjson"] = format or ("csv" if file.suffix.lower() == ".csv" else "ndjson")
+    import_id = id or new_id()
+    print(f"import {import_id}", file=sys.stderr)  # noqa: T201
+    body = asyncio.run(_import(of_running(config), file, kind, import_id, has_welcome=welcome))
+    if json:
+        print(msgspec.json.encode(body).decode())  # noqa: T201
+    else:
+        for refusal in body["errors"]:
+            print(f"{refusal.line}: {refusal.field}: {refusal.message}")  # noqa: T201
+    progress = body["progress"]
+    print(f"{progress.accepted} accounts opened, {progress.refused} records refused", file=sys.stderr)  # noqa: T201
+    return CHECK_FAILED if progress.refused else FINE
+
+
+def export(*, format: Literal["csv", "ndjson"] = "ndjson", config: ConfigFile = None) -> None:  # noqa: A002
+    """Print every user that is not deleted, as of one moment, oldest first; no password, no hash of one.
+
+    Example: usercenter user export --format csv > users.csv
+    """
+    from usercenter.users.directory import Search
+    from usercenter.users.exports import export_lines
+
+    async def write(database: Database) -> None:
+        async for chunk in export_lines(database, Search(), format):
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+    asyncio.run(_with_database(of_running(config), write))
+
+
+async def _import(
+    config: Config, file: Path, kind: Literal["csv", "ndjson"], import_id: UUID, *, has_welcome: bool
+) -> dict[str, Any]:
+    from usercenter.users import import_queries
+    from usercenter.users.imports import Importer
+    from usercenter.users.passwords import Passwords
+
+    passwords = Passwords()
+
+    async def run(database: Database) -> dict[str, Any]:
+        importer = Importer(
+            database, passwords, config.accounts, SystemClock(), hashes_at_once=len(os.sched_getaffinity(0))
+        )
+        done = await importer.run(import_id, _chunks(file), kind, has_welcome=has_welcome, origin=_origin())
+        async with database.transaction() as tx:
+            errors = await import_queries.errors_of(tx, done.id, limit=1_000_000)
+        return {"progress": done, "errors": errors}
+
+    try:
+        return await _with_database(config, run)
+    except UserError as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        passwords.close()
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    """The file, with a bar on a terminal that shows how far it is read."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    is_stdin = str(file) == "-"
+    try:
+        stream: Any = sys.stdin.buffer if is_stdin else await asyncio.to_thread(file.open, "rb")
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}", status=WRONG_USAGE) from error
+    total = None if is_stdin else os.fstat(stream.fileno()).st_size or None
+    with stream, Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("importing", total=total)
+        while chunk := await asyncio.to_thread(stream.read1, _CHUNK_BYTES):
+            yield chunk
+            progress.update(bar, advance=len(chunk))
+
+
+def _with_user(config: Path | None, who: str, work: Callable[[Transaction, User], Awaitable[User]]) -> User:
+    """Find the user and do the work in one transaction. Raises CommandFailed with the reason of a refusal."""
+
+    async def run(database: Database) -> User:
+        async with database.transaction() as tx:
+            return await work(tx, await _found(tx, who))
+
+    try:
+        return asyncio.run(_with_database(of_running(config), run))
+    except UserError as error:
+        raise CommandFailed(str(error)) from error
+
+
+async def _with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
+    database = Database(config.database)
+    await database.open()
+    try:
+        return await work(database)
+    finally:
+        await database.close()
+
+
+async def _found(tx: Transaction, who: str) -> User:
+    from usercenter.users import queries, service
+
+    try:
+        user_id: UUID | None = UUID(who)
+    except ValueError:
+        key = {"username": None, "email": who} if "@" in who else {"username": who, "email": None}
+        found = await service.find_credentials(tx, **key)
+        user_id = found[0] if found else None
+    user = await queries.find(tx, user_id) if user_id else None
+    if user is None:
+        raise CommandFailed(f"there is no user {who}")
+    return user
+
+
+async def _unchanged(tx: Transaction, user: User) -> User:
+    del tx
+    return user
+
+
+def _origin() -> Origin:
+    return Origin(actor=f"operator:{getpass.getuser()}")
+
+
+def _print(user: User, *, json: bool) -> None:
+    if json:
+        print(msgspec.json.encode(user).decode())  # noqa: T201
+        return
+    for name, value in msgspec.to_builtins(user).items():
+        if value is not None:
+            print(f"{name:<15}{value}")  # noqa: T201
