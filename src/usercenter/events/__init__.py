@@ -1,6 +1,18 @@
 """The words: what an event is, which ones exist, and how they look on the wire."""
 
-from usercenter.events.envelope import Event, Origin, Personal, PersonalFacts, derived_id, encode, headers_of, new_id
+from usercenter.events.analytics import METRICS, AnalyticsFact, Metric
+from usercenter.events.envelope import (
+    Event,
+    Origin,
+    Personal,
+    PersonalFacts,
+    derived_id,
+    encode,
+    headers_of,
+    is_type,
+    new_id,
+    type_of,
+)
 from usercenter.events.notifications import NotificationRequested
 from usercenter.events.registry import Registry, Undecodable, UnknownType
 from usercenter.events.user_events import (
@@ -14,9 +26,16 @@ from usercenter.events.user_events import (
     UserUpdated,
 )
 
+EVENTS = (*USER_EVENTS, NotificationRequested, AnalyticsFact)
+"""Every event of the service; extensions add theirs."""
+
 __all__ = [
+    "EVENTS",
+    "METRICS",
     "USER_EVENTS",
+    "AnalyticsFact",
     "Event",
+    "Metric",
     "NotificationRequested",
     "Origin",
     "Personal",
@@ -34,5 +53,7 @@ __all__ = [
     "derived_id",
     "encode",
     "headers_of",
+    "is_type",
     "new_id",
+    "type_of",
 ]

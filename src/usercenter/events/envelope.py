@@ -5,8 +5,9 @@ mode of the Kafka protocol binding, https://github.com/cloudevents/spec). Fields
 compatible change only ever adds an optional field.
 """
 
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, dataclass_transform
 from uuid import UUID, uuid5
 
 import msgspec
@@ -21,6 +22,7 @@ Sequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 SOURCE: Final = "usercenter"
 VERSION: Final = "1.0"
+_TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 _write = msgspec.json.Encoder(uuid_format="canonical")
 
@@ -39,6 +41,7 @@ class EventMeta(msgspec.StructMeta):
         return super().__new__(mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", metaclass=EventMeta):
     """A fact about one user, as it goes to Kafka.
 
@@ -47,6 +50,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", metacla
 
     stream: ClassVar[str]
     """Which topic of the configuration carries it: user_events, user_notifications or user_analytics."""
+    outlives_erasure: ClassVar[bool] = False
+    """Whether it still has an effect when the user's personal data is purged already."""
 
     id: UUID
     source: str = SOURCE
@@ -90,6 +95,11 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 def type_of(event_class: type[Event]) -> str:
     """The name that events of this class have on the wire."""
     return str(event_class.__struct_config__.tag)
+
+
+def is_type(name: str) -> bool:
+    """Whether this may be the type of an event: words of small letters, digits and _ joined by dots."""
+    return _TYPE.fullmatch(name) is not None
 
 
 def new_id() -> UUID:

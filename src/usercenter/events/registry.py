@@ -1,11 +1,16 @@
 """Which classes exist, by the name that they have on the wire."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Union
+from typing import Any, Final, Union
 
 import msgspec
 
+from usercenter.events import cloudevents
+from usercenter.events.cloudevents import NoCloudEvent
 from usercenter.events.envelope import Event, type_of
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_PLAIN: Final = "application/json"  # what our own messages say: nothing more to look at
 
 
 class Undecodable(Exception):
@@ -52,14 +57,37 @@ class Registry:
         """The type if it is ours, else `other`: keeps foreign text out of metric labels."""
         return type if type in self._by_type else "other"
 
-    def decode(self, value: bytes | None) -> Event:
-        """The event behind the bytes. Raises UnknownType, and Undecodable with the reason."""
+    def decode(self, value: bytes | None, headers: Mapping[str, str] = _NO_HEADERS) -> Event:
+        """The event behind the bytes: our flat form, or by its headers a CloudEvent in binary or structured mode.
+
+        Raises UnknownType, and Undecodable with the reason.
+        """
+        return self.read(value, headers)[0]
+
+    def read(self, value: bytes | None, headers: Mapping[str, str] = _NO_HEADERS) -> tuple[Event, bytes]:
+        """As `decode`, and the event's bytes in our flat form: the same object unless they came in another form.
+
+        What is kept of a message (a task, a replay) is kept in the flat form, for there the headers are gone.
+        """
         if not value:
             raise Undecodable("the message has no value")
+        if headers.get("content-type", _PLAIN) != _PLAIN and cloudevents.is_structured(headers):
+            value, headers = self._turned(value, headers), _NO_HEADERS
         try:
-            return self._decoder.decode(value)
+            return self._decoder.decode(value), value
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            flat = self._turned(value, headers)
+            if flat is not value:
+                return self.read(flat)
             raise self._explained(value, error) from error
+
+    def _turned(self, value: bytes, headers: Mapping[str, str]) -> bytes:
+        try:
+            if cloudevents.is_structured(headers):
+                return cloudevents.from_structured(value, headers)
+            return cloudevents.from_binary(value, headers) if cloudevents.is_binary(headers) else value
+        except NoCloudEvent as error:
+            raise Undecodable(f"not a CloudEvent: {error}") from error
 
     def _explained(self, value: bytes, error: Exception) -> Undecodable | UnknownType:
         try:

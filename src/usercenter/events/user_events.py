@@ -1,6 +1,7 @@
 """The six things that happen to a user."""
 
 from typing import ClassVar, Final
+from uuid import UUID
 
 from usercenter.events.envelope import Event, Personal, PersonalFacts
 
@@ -28,6 +29,8 @@ class UserLoggedIn(UserEvent, type="user.logged_in", frozen=True, kw_only=True):
     email: Personal
     ip_address: Personal | None = None
     user_agent: Personal | None = None
+    session_id: UUID | None = None
+    """The session that began."""
 
 
 class UserPasswordChanged(UserEvent, type="user.password_changed", frozen=True, kw_only=True):
@@ -51,6 +54,8 @@ class UserStatusChanged(UserEvent, type="user.status_changed", frozen=True, kw_o
 class UserDeleted(UserEvent, type="user.deleted", frozen=True, kw_only=True):
     """The account is gone; personal data is purged after it."""
 
+    outlives_erasure: ClassVar[bool] = True
+
     username: Personal
     email: Personal
     deleted_by: str | None = None
@@ -62,6 +67,8 @@ class UserUpdated(UserEvent, type="user.updated", frozen=True, kw_only=True):
     username: Personal
     email: Personal
     changes: PersonalFacts
+    old_email: Personal | None = None
+    """The address until now, where `changes` has a new one."""
 
 
 USER_EVENTS: Final = (

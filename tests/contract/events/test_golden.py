@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from usercenter.events import USER_EVENTS, NotificationRequested, Registry, UserRegistered, encode, headers_of
+from usercenter.events import EVENTS, Registry, UserRegistered, encode, headers_of
 
-REGISTRY = Registry([*USER_EVENTS, NotificationRequested])
+REGISTRY = Registry(EVENTS)
 FOLDER = Path(__file__).parent / "golden"
 FILES = sorted(FOLDER.glob("*.json"))
 OURS = [file for file in FILES if "other-producer" not in file.name]

@@ -67,7 +67,8 @@ def test_a_notification_travels_on_its_own_topic():
 
 
 def test_every_field_that_tells_who_somebody_is_says_so():
-    impersonal = {"locale", "old_status", "new_status", "reason", "deleted_by", "channel", "template"}
+    impersonal = {"locale", "old_status", "new_status", "reason", "deleted_by", "session_id"}
+    impersonal |= {"channel", "template", "category"}
     for event in (*USER_EVENTS, NotificationRequested):
         for field in msgspec.structs.fields(event):
             if field.name not in Event.__struct_fields__:
