@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## these words
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-demo: $(RUN) ## a registration from the request to the welcome mail, on embedded parts
+demo: $(RUN) ## all six events and everything that follows, on embedded parts
 	@$(BIN)/usercenter demo
 
 run: $(RUN) ## the service on embedded parts, until Ctrl-C

@@ -12,6 +12,7 @@ from usercenter.embedded.kafka_tools import MAIN_CLASSES
 
 READMES = ["README.md", "README.zh-CN.md"]
 KAFKA = "`usercenter kafka TOOL …`"
+PLACEHOLDERS = {"ID": "0197c0de-0000-7000-8000-000000000001", "NUMBER": "1"}
 
 
 def commands_of(readme) -> Iterator[str]:
@@ -27,7 +28,7 @@ def commands_of(readme) -> Iterator[str]:
 
 
 def is_understood(text: str) -> bool:
-    words = [word.strip("[]") for word in shlex.split(text)]
+    words = [PLACEHOLDERS.get(word, word.strip("[]")) for word in shlex.split(text)]
     if words[0] == "kafka":  # what follows the tool's name is the tool's own
         return words[1] == "TOOL" or words[1] in MAIN_CLASSES
     try:

@@ -10,13 +10,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from usercenter.api.app import front_door
 from usercenter.api.idempotency import IdempotencyKeys
 from usercenter.api.services import Services
+from usercenter.bootstrap import webhooks_of
 from usercenter.clock import SystemClock
 from usercenter.config.model import Config
 from usercenter.config.model import Tokens as TokenSettings
 from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
+from usercenter.users.cache import UserCache
 from usercenter.users.passwords import Passwords
+from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 
 DESCRIPTION = "/openapi.json"
@@ -28,15 +32,21 @@ def services():
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     config, clock = Config(tokens=TokenSettings(private_key=key)), SystemClock()
     tokens, passwords = Tokens(config.tokens, clock=clock), Passwords()
+    database, metrics = Database(config.database), Metrics()
     yield Services(
         config=config,
         clock=clock,
-        database=Database(config.database),
-        metrics=Metrics(),
+        database=database,
+        metrics=metrics,
         passwords=passwords,
         tokens=tokens,
+        refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
+        one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
+        webhooks=webhooks_of(config, database=database, clock=clock),
         cache=None,
+        users=UserCache(None, ttl_seconds=config.cache.ttl_seconds, metrics=metrics),
+        pseudonyms=Pseudonyms(tokens.derive_key("pseudonym")),
         kafka_state=lambda: KafkaState(is_reachable=False, since=clock.now(), asked=[]),
         problems=list,
     )
@@ -44,10 +54,13 @@ def services():
 
 
 def routes_named(rows: list[list[str]]) -> set[tuple[str, str]]:
+    """`GET PUT /a` `/b` in the first cell are four routes: a path without methods has those of the one before."""
     found = set()
     for first, *_ in rows:
-        if method := re.match(r"`([A-Z]+) /", first):
-            found |= {(method[1], path) for path in re.findall(r"[` ](/[^` ]*)`", first)}
+        methods: list[str] = []
+        for before, path in re.findall(r"`((?:[A-Z]+ )*)(/[^` ]*)`", first):
+            methods = before.split() or methods
+            found |= {(method, path) for method in methods}
     return found
 
 
