@@ -13,7 +13,6 @@ from uuid import UUID
 
 import httpx
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from usercenter.bootstrap import Service
@@ -83,7 +82,9 @@ class Tour:
         ]
         if self._mail:
             lines.append(f"The mails are in {self._mail.directory}/")
-        self._console.print(Panel(Text("\n".join(lines)), title="what to try"))
+        self._console.rule("what to try")
+        for line in lines:
+            self._console.print(line, markup=False, soft_wrap=True)  # a command stays one line, to be copied
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self._service.url, timeout=PATIENCE_SECONDS)
