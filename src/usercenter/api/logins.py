@@ -1,6 +1,5 @@
 """`/api/v1/users/me/logins`: the owner's own login log."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,10 +9,10 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
+from usercenter.api.cursors import moment_cursor, moment_position
 from usercenter.api.problems import errors
 from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import logins
-from usercenter.users.errors import InvalidFields, Problem
 from usercenter.users.logins import Entry
 
 
@@ -74,27 +73,10 @@ class LoginController(Controller):
         cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
     ) -> Logins:
         """When, from where and with what the caller logged in, newest first, and what was strange about it."""
-        before = _position(cursor) if cursor else None
+        before = moment_position(cursor) if cursor else None
         me = await caller(request, services)
         async with services.database.transaction() as tx:
             found = await logins.page_of(tx, me.user.id, before=before, limit=limit + 1)
         page = found[:limit]
-        return Logins([LoginView.of(entry) for entry in page], _cursor(page[-1]) if len(found) > limit else None)
-
-
-def _cursor(last: Entry) -> str:
-    return urlsafe_b64encode(msgspec.json.encode((last.logged_in_at, last.event_id))).decode().rstrip("=")
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        moment, event_id = msgspec.json.decode(urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
-    except (ValueError, msgspec.DecodeError) as error:
-        raise _no_cursor() from error
-    if moment.tzinfo is None:
-        raise _no_cursor()
-    return moment, event_id
-
-
-def _no_cursor() -> InvalidFields:
-    return InvalidFields([Problem("cursor", "value", "give next_cursor of the page before, or nothing")])
+        more = moment_cursor(page[-1].logged_in_at, page[-1].event_id) if len(found) > limit else None
+        return Logins([LoginView.of(entry) for entry in page], more)

@@ -1,6 +1,5 @@
 """`/api/v1/users/me/security-log`: what happened to the keys of the account."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,10 +9,10 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
+from usercenter.api.cursors import moment_cursor, moment_position
 from usercenter.api.problems import errors
 from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import security_log
-from usercenter.users.errors import InvalidFields, Problem
 from usercenter.users.security_log import Entry
 
 
@@ -52,7 +51,7 @@ class SecurityLogController(Controller):
         cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
     ) -> SecurityLog:
         """When the account's keys were changed, from where and by whom, newest first."""
-        before = _position(cursor) if cursor else None
+        before = moment_position(cursor) if cursor else None
         me = await caller(request, services)
         async with services.database.transaction() as tx:
             found = await security_log.page_of(tx, me.user.id, before=before, limit=limit + 1)
@@ -71,22 +70,5 @@ def page(found: list[Entry], limit: int) -> SecurityLog:
         )
         for entry in found[:limit]
     ]
-    return SecurityLog(shown, _cursor(shown[-1]) if len(found) > limit else None)
-
-
-def _cursor(last: SecurityEntry) -> str:
-    return urlsafe_b64encode(msgspec.json.encode((last.happened_at, last.id))).decode().rstrip("=")
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        moment, event_id = msgspec.json.decode(urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
-    except (ValueError, msgspec.DecodeError) as error:
-        raise _no_cursor() from error
-    if moment.tzinfo is None:
-        raise _no_cursor()
-    return moment, event_id
-
-
-def _no_cursor() -> InvalidFields:
-    return InvalidFields([Problem("cursor", "value", "give next_cursor of the page before, or nothing")])
+    more = moment_cursor(shown[-1].happened_at, shown[-1].id) if len(found) > limit else None
+    return SecurityLog(shown, more)
