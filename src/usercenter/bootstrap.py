@@ -76,7 +76,9 @@ class Service:
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
         self._passwords = Passwords()
-        self._pseudonyms = Pseudonyms(Tokens(config.tokens, clock=clock).derive_key("pseudonym"))
+        self._tokens = Tokens(config.tokens, clock=clock)
+        self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
+        self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
         self._mailer = Mailer(config.mail)
         self._sms = provider_of(config.sms)
         self._places = Places(config.logins.geoip_file)
@@ -157,7 +159,6 @@ class Service:
         log.info("service.stopped")
 
     def _for_handlers(self) -> dict[type, object]:
-        one_time_key = Tokens(self.config.tokens, clock=SystemClock()).derive_key("one-time token")
         return {
             Analytics: self.config.analytics,
             Pseudonyms: self._pseudonyms,
@@ -168,7 +169,7 @@ class Service:
             UserCache: self._users,
             SmsProvider: self._sms,
             Sms: self.config.sms,
-            OneTimeLinks: OneTimeLinks(SignedTokens(one_time_key), self.config.mail),
+            OneTimeLinks: OneTimeLinks(self._one_time_tokens, self.config.mail),
             Webhooks: self._webhooks,
             Mail: self.config.mail,
             Accounts: self.config.accounts,
@@ -177,17 +178,16 @@ class Service:
         }
 
     def _for_requests(self, clock: Clock) -> Services:
-        tokens = Tokens(self.config.tokens, clock=clock)
         return Services(
             config=self.config,
             clock=clock,
             database=self.database,
             metrics=self.metrics,
             passwords=self._passwords,
-            tokens=tokens,
-            refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
-            one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
-            idempotency=IdempotencyKeys(tokens.derive_key),
+            tokens=self._tokens,
+            refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
+            one_time_tokens=self._one_time_tokens,
+            idempotency=IdempotencyKeys(self._tokens.derive_key),
             webhooks=self._webhooks,
             cache=self._cache,
             users=self._users,

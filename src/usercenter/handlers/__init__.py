@@ -2,6 +2,7 @@
 
 from usercenter.config.model import Kafka
 from usercenter.events import (
+    USER_EVENTS,
     AnalyticsFact,
     NotificationRequested,
     UserDeleted,
@@ -60,14 +61,7 @@ def groups(kafka: Kafka) -> tuple[Group, ...]:
         Group(
             name=f"{kafka.group_id}.webhooks",
             stream="user_events",
-            handlers={
-                UserRegistered: (sync,),
-                UserLoggedIn: (sync,),
-                UserPasswordChanged: (sync,),
-                UserStatusChanged: (sync,),
-                UserUpdated: (sync,),
-                UserDeleted: (sync,),
-            },
+            handlers=dict.fromkeys(USER_EVENTS, (sync,)),
         ),
         Group(
             name=f"{kafka.group_id}.notifications",
