@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from usercenter.config.model import Database as Settings
+from usercenter.points import reached
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
@@ -158,6 +159,8 @@ class Database:
                 async with connection.transaction():
                     tx = Transaction(connection)
                     yield tx
+                if tx.to_wake:
+                    reached("outbox.committed")
                 for name in tx.to_wake:
                     self.signal(name).set()
         except PoolTimeout as error:

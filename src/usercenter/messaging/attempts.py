@@ -11,6 +11,7 @@ from usercenter.messaging import tasks
 from usercenter.messaging.calls import call
 from usercenter.messaging.groups import Context, Handler, Outside
 from usercenter.messaging.tasks import Task
+from usercenter.points import reached
 
 
 class NeverEnded(Exception):
@@ -49,11 +50,13 @@ class Attempts:
             raise NeverEnded(task)
         event = self._registry.decode(task.payload)
         bind_contextvars(event_id=str(task.event_id), request_id=event.request_id)
+        reached("task.begun")
         handler = self._handlers[task.handler_name]
         lane = task.handler.partition("/")[2]
         context = replace(self._context, idempotency_id=task.event_id, attempt=task.attempts, lane=lane)
         if isinstance(handler, Outside):
             await call(handler.run, event, context, timeout_seconds=handler.timeout_seconds)
+            reached("task.done")
             return event.request_id
         async with self._database.transaction() as tx:
             await call(handler.run, [event], tx, context)

@@ -14,6 +14,7 @@ from usercenter.messaging.batch import Item
 from usercenter.messaging.calls import call
 from usercenter.messaging.groups import Context, Handler, Outside, PermanentFailure, Record, Schedule
 from usercenter.messaging.tasks import Lane
+from usercenter.points import reached
 
 
 class Done(NamedTuple):
@@ -100,6 +101,7 @@ class Effects:
 
     async def _run(self, handler: Record, items: Sequence[Item]) -> Done:
         started = time.perf_counter()
+        reached("handler.begun")
         await call(handler.run, [item.event for item in items], self._tx, self._context)
         return Done(handler.name, items, time.perf_counter() - started)
 

@@ -14,6 +14,7 @@ import msgspec
 from usercenter.db import Transaction
 from usercenter.events import Event, encode, headers_of
 from usercenter.messaging.shards import shard_of
+from usercenter.points import reached
 
 SIGNAL: Final = "outbox"
 """Set after a commit that wrote here; the relay of the same process waits for it."""
@@ -67,6 +68,7 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
     ]
     await tx.execute(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
+    reached("outbox.added")
 
 
 async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:

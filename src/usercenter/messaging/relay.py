@@ -22,6 +22,7 @@ from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.producer import Producer, Receipt, is_fatal, is_permanent, may_concern_others
 from usercenter.metrics import Metrics
+from usercenter.points import reached
 
 log = structlog.get_logger()
 
@@ -133,12 +134,15 @@ class Relay:
         if not producer.send(row, topic=topic, key=row.key, value=row.payload, headers=row.headers):
             self._is_full = True
             self._hand.put_back(row)
+            return
+        reached("relay.sent")
 
     def _receive(self, receipts: list[Receipt]) -> None:
         self._is_full = False
         for row, error, _, _ in receipts:
             self._hand.arrive(row)
             if error is None:
+                reached("relay.acknowledged")
                 self._acknowledged.append(row)
                 self._send_next(row.key)
             elif may_concern_others(error) and row.position not in self._alone:

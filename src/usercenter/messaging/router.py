@@ -22,6 +22,7 @@ from usercenter.messaging.groups import Context, Group, Outside, Record, Schedul
 from usercenter.messaging.outcome import Outcome
 from usercenter.messaging.tasks import Lane, NewTask
 from usercenter.metrics import Metrics
+from usercenter.points import reached
 
 __all__ = ["Received", "Router"]
 
@@ -67,6 +68,7 @@ class Router:
                 raise
             log.warning("kafka.batch_isolated", group=self.group.name, error=type(error).__name__)
             outcome = await self._commit(batch, is_isolating=True)
+        reached("batch.committed")
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
         outcome.tell(metrics=self._metrics, clock=self._context.clock, log_each=self._log_each)
 
@@ -88,6 +90,7 @@ class Router:
             letters += [self._given_up(each) for each in effects.failed if each.wait_seconds is None]
             await tasks.add(tx, [self._task(each) for each in effects.later])
             await dead_letters.add(tx, letters)
+            reached("batch.effects_done")
         return Outcome(self.group.name, batch, effects, letters, repeated)
 
     async def _admit(self, tx: Transaction, batch: Batch) -> tuple[list[Item], list[Broken], int]:

@@ -1,0 +1,80 @@
+"""What failures leave behind, and what operators do about it: batches in hand, stopped groups, operations, replays."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+WORK = """
+alter table tasks add column headers json not null default '{}';
+
+-- The batch that a group is at, of each partition: one that is met again unfinished may have killed its process.
+create table batches_begun (
+    group_name text not null,
+    topic text not null,
+    kafka_partition integer not null,
+    first_offset bigint not null,
+    last_offset bigint not null,
+    attempts integer not null,
+    begun_at timestamptz not null,
+    primary key (group_name, topic, kafka_partition)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Groups that stopped themselves because too much failed; whoever mended the cause lets them go on.
+create table group_stops (
+    group_name text primary key,
+    reason text not null,
+    stopped_at timestamptz not null default now()
+);
+"""
+
+OPERATIONS = """
+alter table dead_letters add column fingerprint text not null default '';
+alter table dead_letters add column settled_how text check (settled_how in ('retried', 'discarded', 'repaired'));
+alter table dead_letters add column operation_id uuid;
+create index on dead_letters (died_at, id);
+
+-- Who did what about which work, and what came of it: append-only but for the progress of what still runs.
+create table operations (
+    id uuid primary key,
+    kind text not null,
+    by text not null,
+    reason text,
+    selection json not null default '{}',
+    counts json not null default '{}',
+    state text not null default 'done' check (state in ('running', 'paused', 'done', 'stopped', 'failed')),
+    started_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    finished_at timestamptz
+);
+create index on operations (started_at);
+
+create table replays (
+    operation_id uuid primary key references operations,
+    handlers text[] not null,
+    since timestamptz,
+    until timestamptz not null,
+    user_id uuid,
+    has_once boolean not null default false,
+    total bigint not null,
+    done bigint not null default 0,
+    failed bigint not null default 0,
+    position_created_at timestamptz,
+    position_id uuid,
+    owner uuid,
+    beat_at timestamptz
+);
+"""
+
+PERSONAL = {
+    "tasks": ("headers",),
+}
+
+
+def upgrade() -> None:
+    """Create it."""
+    for statements in (WORK, OPERATIONS):
+        op.execute(statements)
+    for table, columns in PERSONAL.items():
+        for column in columns:
+            op.execute(f"comment on column {table}.{column} is 'personal'")
