@@ -41,6 +41,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
     from usercenter.messaging.topics import TopicMissing
     from usercenter.notify.errors import TemplateUnknown
     from usercenter.server import PortTaken
@@ -51,6 +52,6 @@ def _status(error: Exception) -> int | None:
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE
-    if isinstance(error, EmbeddedError | PortTaken | TopicMissing):
+    if isinstance(error, EmbeddedError | PortTaken | TopicMissing | GroupMissing | GroupBusy):
         return CHECK_FAILED
     return None

@@ -1,10 +1,13 @@
 """`usercenter topics`."""
 
 import sys
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from usercenter.cli.printing import print_columns, print_json
 from usercenter.cli.settings import ConfigFile, of_running
+
+if TYPE_CHECKING:
+    from usercenter.messaging.topics import Partition
 
 
 def create(*, config: ConfigFile = None) -> None:
@@ -34,15 +37,13 @@ def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = No
 
     found = topics.names(of_running(config).kafka, include_internal=internal)
     if json:
-        print(msgspec.json.encode(found).decode())  # noqa: T201
+        print_json(found)
         return
-    width = max((len(name) for name in found), default=0)
-    for name, partitions in found.items():
-        print(f"{name:<{width}}  {partitions}")  # noqa: T201
+    print_columns(("topic", "partitions"), found.items())
 
 
 def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
-    """Describe one topic: leaders, replicas, in-sync replicas, earliest and next offset of each partition.
+    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
 
     Example: usercenter topics describe user.events
 
@@ -54,12 +55,65 @@ def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> 
 
     topic = topics.describe(of_running(config).kafka, name)
     if json:
-        print(msgspec.json.encode(topic).decode())  # noqa: T201
+        print_json(topic)
         return
-    print(f"{'partition':>9}  {'leader':>6}  {'replicas':<10}  {'in sync':<10}  {'earliest':>10}  {'next':>10}")  # noqa: T201
-    for each in topic.partitions:
-        replicas, in_sync = ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))
-        print(  # noqa: T201
-            f"{each.partition:>9}  {each.leader:>6}  {replicas:<10}  {in_sync:<10}  "
-            f"{each.earliest_offset:>10}  {each.next_offset:>10}"
-        )
+    titles = ("partition", "leader", "replicas", "in sync", "earliest", "written", "next", "written last")
+    print_columns(titles, [_row(each) for each in topic.partitions])
+
+
+def purge(name: str, /, *, yes: bool = False, json: bool = False, config: ConfigFile = None) -> None:
+    """Delete the records that a topic holds now; without --yes only say how many, and who has not read them.
+
+    Example: usercenter topics purge user.analytics
+
+    Parameters
+    ----------
+    yes: Do it. What is deleted cannot be brought back from Kafka.
+    json: Print JSON.
+    """
+    from usercenter.messaging import purging
+
+    kafka = of_running(config).kafka
+    planned = purging.plan(kafka, name)
+    if yes:
+        purging.purge(kafka, planned)
+    if json:
+        print_json({"is_done": yes, "purge": planned})
+    else:
+        print(f"{planned.records} records of {name} {'deleted' if yes else 'would be deleted'}")  # noqa: T201
+        for each in planned.unread:
+            print(f"not read by {each.group}: {each.records}")  # noqa: T201
+    _say_what_next(is_done=yes)
+
+
+def delete(name: str, /, *, yes: bool = False, config: ConfigFile = None) -> None:
+    """Delete a topic with all its records; without --yes only say how many, and who has not read them.
+
+    Example: usercenter topics delete user.analytics --yes
+
+    Parameters
+    ----------
+    yes: Do it. A running service makes its own topics anew at its next start.
+    """
+    from usercenter.messaging import purging
+
+    kafka = of_running(config).kafka
+    planned = purging.plan(kafka, name)
+    if yes:
+        purging.delete_topic(kafka, name)
+    print(f"{name} with {planned.records} records {'deleted' if yes else 'would be deleted'}")  # noqa: T201
+    for each in planned.unread:
+        print(f"not read by {each.group}: {each.records}")  # noqa: T201
+    _say_what_next(is_done=yes)
+
+
+def _say_what_next(*, is_done: bool) -> None:
+    if not is_done:
+        print("Nothing was changed: say --yes to do it.", file=sys.stderr)  # noqa: T201
+
+
+def _row(each: "Partition") -> tuple[object, ...]:
+    return (
+        *(each.partition, each.leader, ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))),
+        *(each.earliest_offset, each.earliest_at, each.next_offset, each.latest_at),
+    )
