@@ -18,8 +18,10 @@ from usercenter.messaging import dead_letters, erasures, inbox, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects, Failed, Later
+from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule, task_name
 from usercenter.messaging.outcome import Outcome
+from usercenter.messaging.reasons import describe
 from usercenter.messaging.tasks import Lane, NewTask
 from usercenter.metrics import Metrics
 from usercenter.points import reached
@@ -137,7 +139,7 @@ class Router:
             offset=message.offset,
             attempts=1 if failed else 0,
             delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
-            last_error=dead_letters.describe(failed.error) if failed else None,
+            last_error=describe(failed.error) if failed else None,
             occurred_at=event.occurred_at,
         )
 
@@ -165,5 +167,6 @@ class Router:
             user_id=None,
             task_position=None,
             attempts=1,
-            error=dead_letters.describe(error),
+            error=describe(error),
+            fingerprint=fingerprint(error),
         )
