@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from usercenter.clock import Clock
@@ -169,7 +170,7 @@ class Ledger:
             offset=task.offset,
             key=task.key,
             value=task.payload,
-            headers={},
+            headers=msgspec.json.decode(task.headers, type=dict[str, str]),
             event_id=task.event_id,
             event_type=task.event_type,
             user_id=task.user_id,

@@ -141,6 +141,7 @@ class Router:
             delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
             last_error=describe(failed.error) if failed else None,
             occurred_at=event.occurred_at,
+            headers=message.headers,
         )
 
     def _unread(self, broken: Broken) -> DeadLetter:

@@ -46,7 +46,7 @@ async def test_a_task_that_is_given_up_is_published_with_all_that_is_known_of_it
         "user.logged_in",
     )
     assert row.shard == shard_of(event.user_id)
-    assert row.headers == {
+    assert row.headers == sent.headers | {
         "original_topic": TOPIC,
         "original_partition": "2",
         "original_offset": str(sent.offset),
