@@ -48,17 +48,17 @@ class Item(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A message that is no event, and why."""
+    """A message that is no event, or is never to be looked at again, and why."""
 
     message: Received
-    error: Undecodable
+    error: Exception
 
 
 class Batch(NamedTuple):
     """A batch, read."""
 
     topic: str
-    messages: int
+    messages: Sequence[Received]
     items: list[Item]
     broken: list[Broken]
     unknown: int
@@ -79,7 +79,7 @@ def read(messages: Sequence[Received], registry: Registry) -> Batch:
             unknown += 1
         else:
             items.append(Item(event, message if flat is message.value else _flattened(message, flat)))
-    return Batch(messages[0].topic, len(messages), items, broken, unknown)
+    return Batch(messages[0].topic, messages, items, broken, unknown)
 
 
 def _flattened(message: Received, flat: bytes) -> Received:

@@ -10,7 +10,7 @@ import structlog
 from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.messaging import dead_letters, tasks
-from usercenter.messaging.attempts import NeverEnded
+from usercenter.messaging.calls import NeverEnded
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Handler, NotYet, PermanentFailure, RetryLater, Schedule

@@ -94,6 +94,7 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     run: RecordFunction
     schedule: Schedule | None = None
+    timeout_seconds: float = 20.0
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -123,10 +124,17 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def record(
-    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]], *, retry: Schedule | None = None
+    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]],
+    *,
+    retry: Schedule | None = None,
+    timeout_seconds: float = 20.0,
 ) -> Record:
-    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit."""
-    return Record(_name_of(function), function, retry)
+    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
+
+    When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
+    which of its events is to blame is then found by halving, each half with the same limit.
+    """
+    return Record(_name_of(function), function, retry, timeout_seconds)
 
 
 def outside(
