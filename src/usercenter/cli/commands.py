@@ -33,6 +33,8 @@ _topics = App(name="topics", help="The topics on the broker.")
 _topics.command("usercenter.cli.topics:create", name="create", help="Make the configured topics that are missing.")
 _topics.command("usercenter.cli.topics:list_", name="list", help="List the broker's topics.")
 _topics.command("usercenter.cli.topics:describe", name="describe", help="Describe one topic's partitions.")
+_groups = App(name="groups", help="The consumer groups: who reads what, and how far they are.")
+_groups.command("usercenter.cli.stops:resume", name="resume", help="Let a group go on that stopped itself.")
 _mail = App(name="mail", help="The mails that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail as a user would get it.")
 _events = App(name="events", help="The events: what they look like, whether they still fit, and a new one.")
@@ -56,5 +58,5 @@ _user.command("usercenter.cli.user:role", name="role", help="Make somebody an ad
 _user.command("usercenter.cli.user:delete", name="delete", help="Delete an account, for good.")
 _user.command("usercenter.cli.user:import_", name="import", help="Open an account for each record of a file.")
 _user.command("usercenter.cli.user:export", name="export", help="Print every user.")
-for group in (_user, _config, _db, _topics, _mail, _events, _webhooks):
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks):
     app.command(group)

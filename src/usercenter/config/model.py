@@ -120,6 +120,21 @@ class Tasks(Settings, frozen=True):
     longest_retry_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 3_600
 
 
+class Limits(Settings, frozen=True):
+    """How much may fail before a group stops itself, and waits for `usercenter groups resume`."""
+
+    dead_in_a_row: Positive = 50
+    """Dead letters without any success between them; for a group, and for each handler of tasks."""
+    failed_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    """How many of the last events of a group may be parked or dead letters …"""
+    window_events: Positive = 100
+    """… once there are so many of them …"""
+    window_seconds: Positive = 60
+    """… within so long."""
+    parked_users: Positive = 1_000
+    """So many users may be parked for one record handler."""
+
+
 class Retention(Settings, frozen=True):
     """How long finished things stay provable; the inbox must outlive the topics' own retention."""
 
@@ -278,6 +293,7 @@ class Config(Settings, frozen=True):
     kafka: Kafka = Kafka()
     relay: Relay = Relay()
     tasks: Tasks = Tasks()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     database: Database = Database()
     cache: Cache = Cache()

@@ -113,6 +113,16 @@ async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collecti
     return {(row[0], row[1]) for row in rows}
 
 
+async def most_parked_users(tx: Transaction, handlers: Collection[str]) -> int:
+    """How many users have a failed task, for that of these handlers which has the most of them."""
+    row = await tx.fetch_one(
+        "select count(distinct user_id) as users from tasks where handler = any(%b) and last_error is not null "
+        "group by handler order by users desc limit 1",
+        (list(handlers),),
+    )
+    return row[0] if row else 0
+
+
 async def due(
     tx: Transaction, *, handlers: Collection[str], shards: Collection[int], beside: Sequence[Lane], limit: int
 ) -> list[Waiting]:
