@@ -116,6 +116,10 @@ class Service:
         schema = [self._schema_problem] if self._schema_problem else []
         return [*schema, *self._loops.problems(), *self._post.problems()]
 
+    def notes(self) -> list[str]:
+        """What is worth knowing, and keeps nothing from working."""
+        return self._post.notes()
+
     def is_reading(self) -> bool:
         """Whether every consumer group of this process has its partitions."""
         return self._post.is_reading()
@@ -194,6 +198,7 @@ class Service:
             pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
+            notes=self.notes,
         )
 
     async def _forget_keys(self) -> None:

@@ -118,6 +118,11 @@ class Tasks(Settings, frozen=True):
     first_retry_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 1_000
     """The wait after the first failure; it doubles with each further one (with jitter)."""
     longest_retry_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 3_600
+    breaker_failures: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    """After failures of so many users in a row, without a success between them, a handler is left alone for a while."""
+    breaker_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    """How long at first; it doubles as long as it does not help."""
+    breaker_longest_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
 
 
 class Limits(Settings, frozen=True):
