@@ -140,7 +140,7 @@ def record(
     SQL condition over the event's row `e` of event_log, true where the effect of a handled event is not there; with it
     `usercenter verify` proves that effect.
     """
-    return Record(_name_of(function), function, retry, replay, lacks)
+    return Record(_name_of(function), function, retry, replay=replay, lacks=lacks)
 
 
 def outside(
@@ -157,7 +157,7 @@ def outside(
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
     receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
 
 
 def task_name(handler: str, lane: str) -> str:
