@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import LoginPage, Timeline, scope_of
 from usercenter.api.cursors import Cursor, Cursors
+from usercenter.api.description import LARGEST
 from usercenter.api.logins import LoginView
 from usercenter.api.problems import errors
 from usercenter.api.security_log import SecurityLog, page
@@ -18,7 +19,7 @@ from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import logins, security_log, timeline
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
-_ERRORS: Final = errors(400, 401, 403, 503)
+_ERRORS: Final = errors(400, 401, 403, 404, 503)
 
 
 class _Position(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class AdminLogController(Controller):
         """What happened to the keys of the account, newest first."""
         await require_role(request, services, "auditor")
         cursors, scope = Cursors(services.tokens.derive_key), scope_of(user_id, "security log")
-        before = cursors.read(cursor, _Position, scope=scope) if cursor else None
+        before = cursors.read(cursor, _Position, scope=scope) if cursor is not None else None
         async with services.database.transaction() as tx:
             found = await security_log.page_of(
                 tx, user_id, before=(before.at, before.id) if before else None, limit=limit + 1
@@ -71,7 +72,7 @@ class AdminLogController(Controller):
         """When, from where and with what the user logged in, newest first, and what was strange about it."""
         await require_role(request, services, "auditor")
         cursors, scope = Cursors(services.tokens.derive_key), scope_of(user_id, "logins")
-        before = cursors.read(cursor, _Position, scope=scope) if cursor else None
+        before = cursors.read(cursor, _Position, scope=scope) if cursor is not None else None
         async with services.database.transaction() as tx:
             found = await logins.page_of(
                 tx, user_id, before=(before.at, before.id) if before else None, limit=limit + 1
@@ -87,7 +88,7 @@ class AdminLogController(Controller):
         services: OurServices,
         user_id: FromPath[UUID],
         limit: Size = 20,
-        before: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1, required=False)] = None,
+        before: Annotated[int | None, QueryParameter(ge=1, le=LARGEST, required=False)] = None,
     ) -> Timeline:
         """Every event of the user, newest first. Auditors see which and when; personal data is masked for them."""
         who = await require_role(request, services, "auditor")

@@ -20,7 +20,12 @@ T = TypeVar("T")
 _LONGEST: Final = 1_500
 Cursor = Annotated[
     str | None,
-    QueryParameter(max_length=_LONGEST, required=False, description="`next_cursor` of the page before."),
+    QueryParameter(
+        max_length=_LONGEST,
+        required=False,
+        description="`next_cursor` of the page before.",
+        schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 ]
 """How a route takes one."""
 
@@ -53,7 +58,7 @@ def moment_cursor(moment: datetime, id: UUID) -> str:
 
 def moment_position(cursor: str) -> tuple[datetime, UUID]:
     """The moment and the id again. Raises InvalidFields."""
-    problem = Problem("cursor", "value", "give next_cursor of the page before, or nothing")
+    problem = Problem("cursor", "cursor", "give next_cursor of the page before, or nothing")
     try:
         moment, id_ = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
     except (ValueError, msgspec.DecodeError) as error:

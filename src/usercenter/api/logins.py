@@ -9,7 +9,7 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
-from usercenter.api.cursors import moment_cursor, moment_position
+from usercenter.api.cursors import Cursor, moment_cursor, moment_position
 from usercenter.api.problems import errors
 from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import logins
@@ -70,10 +70,10 @@ class LoginController(Controller):
         request: ApiRequest,
         services: OurServices,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+        cursor: Cursor = None,
     ) -> Logins:
         """When, from where and with what the caller logged in, newest first, and what was strange about it."""
-        before = moment_position(cursor) if cursor else None
+        before = moment_position(cursor) if cursor is not None else None
         me = await caller(request, services)
         async with services.database.transaction() as tx:
             found = await logins.page_of(tx, me.user.id, before=before, limit=limit + 1)

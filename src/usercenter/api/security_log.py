@@ -9,7 +9,7 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
-from usercenter.api.cursors import moment_cursor, moment_position
+from usercenter.api.cursors import Cursor, moment_cursor, moment_position
 from usercenter.api.problems import errors
 from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import security_log
@@ -48,10 +48,10 @@ class SecurityLogController(Controller):
         request: ApiRequest,
         services: OurServices,
         limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+        cursor: Cursor = None,
     ) -> SecurityLog:
         """When the account's keys were changed, from where and by whom, newest first."""
-        before = moment_position(cursor) if cursor else None
+        before = moment_position(cursor) if cursor is not None else None
         me = await caller(request, services)
         async with services.database.transaction() as tx:
             found = await security_log.page_of(tx, me.user.id, before=before, limit=limit + 1)
