@@ -33,7 +33,11 @@ _PASSWORD = text(
     max_length=128,
     pattern=NO_NUL,
 )
-_HIDDEN = "\\x00-\\x1f\\x7f-\\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ue000-\uf8ff\ufeff\ufff0-\uffff"
+_HIDDEN = (
+    "\\x00-\\x1f\\x7f-\\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ue000-\uf8ff\ufeff\ufff0-\uffff"
+)
+"""Most of what cannot be seen; what is left (planes beyond the first, single code points) is refused all the same."""
 _PERSONAL = text(
     "1 to 100 characters that can be printed on one line, not all of them blank.",
     min_length=1,

@@ -101,9 +101,17 @@ def refusals_are_of_rules_that_no_schema_can_say(
         assert "Idempotency-Key" in case.headers
 
 
+UNGUESSABLE = {
+    "POST /api/v1/users/password/reset": "the token of a mail",
+    "POST /api/v1/users/email/confirm": "the token of a mail",
+    "POST /api/v1/admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": "an event that was delivered before",
+}
+"""Routes that do what they are for only with what no stranger can make up; they are asked all the same."""
+
+
 @schemathesis.check
 class EveryRouteIsReached:
-    """Each route has been asked for, and has done what it is for at least once."""
+    """Each route has been asked for, and has done what it is for at least once, for who may do everything."""
 
     def __init__(self) -> None:
         self._tested: set[str] = set()
@@ -113,8 +121,11 @@ class EveryRouteIsReached:
         self, context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
     ) -> None:
         self._tested.add(case.operation.label)
-        if 200 <= response.status_code < 300:
+        is_its_own = response.request.method == case.operation.method.upper()  # and no probe by another method
+        if is_its_own and 200 <= response.status_code < 300:
             self._reached.add(case.operation.label)
 
     def after_run(self, context: Any) -> None:
-        assert self._tested == self._reached, f"never done: {self._tested - self._reached}"
+        if ROLE == "admin":
+            never = self._tested - self._reached - UNGUESSABLE.keys()
+            assert not never, f"never done: {sorted(never)}"

@@ -22,8 +22,8 @@ async def test_what_the_description_says_is_so_for_every_route(door: Door, role:
     Requests come from a seed, so each run sends the same ones. Two of schemathesis' checks know less than we do: a
     request that follows the description may be refused where JSON Schema cannot say the rule (a name that is taken, a
     domain that is reserved). So the statuses that it expects are widened in `schemathesis.toml`, and a check of our own
-    in `strangers.py` narrows them again: it names each such rule, and no other may refuse. Another one sees to it that
-    each route is reached by an admin; what nobody can guess (a token of a mail) is sent there by the hooks.
+    in `strangers.py` narrows them again: it names each such rule, and no other may refuse. Another
+    one sees to it that each route does what it is for at least once, where strangers can make it do so.
     """
     environment = {
         "SCHEMATHESIS_HOOKS": "strangers",
