@@ -51,13 +51,17 @@ _FORGET_EVERY_SECONDS: Final = 600.0
 
 @asynccontextmanager
 async def running(
-    config: Config, *, roles: Collection[Role] = ROLES, clock: Clock | None = None
+    config: Config,
+    *,
+    roles: Collection[Role] = ROLES,
+    clock: Clock | None = None,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator["Service"]:
     """One process of the service with these roles, started; stopped in order at the end of the block.
 
     Does not wait for Kafka or PostgreSQL. Raises PortTaken.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock())
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords or Passwords())
     try:
         await service.start()
         yield service
@@ -68,14 +72,14 @@ async def running(
 class Service:
     """All parts of one process."""
 
-    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock) -> None:
+    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
-        self._passwords = Passwords()
+        self._passwords = passwords
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))

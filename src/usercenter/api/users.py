@@ -47,9 +47,11 @@ class UserController(Controller):
     ) -> Response[SignedIn]:
         """Open an account: 201, or nothing has happened. With an Idempotency-Key it may be sent again without harm."""
         draft = draft_of(services.config.accounts, **msgspec.structs.asdict(data))
-        password_hash = await services.passwords.hash(draft.password)
         origin, keys, key, body = origin_of(request), services.idempotency, idempotency_key, await request.body()
         async with services.database.transaction() as tx:
+        if key and (earlier := await _kept(services, key, body)):
+            return _json(earlier)  # without a hash, which costs
+        password_hash = await services.passwords.hash(draft.password)
             if key and (earlier := await keys.claim(tx, scope="register", key=key, request=body)):
                 return _json(earlier)
             user = await service.register(tx, draft, password_hash=password_hash, origin=origin, clock=services.clock)
@@ -92,6 +94,12 @@ class UserController(Controller):
 
 
 async def _renewed_hash(services: Services, password_hash: str, password: str) -> str | None:
+async def _kept(services: Services, key: str, body: bytes) -> Answer | None:
+    """The answer to the same request before, if it is there by now; only `claim` tells that there is none."""
+    async with services.database.transaction() as tx:
+        return await services.idempotency.find(tx, scope="register", key=key, request=body)
+
+
     if not services.passwords.is_outdated(password_hash):
         return None
     return await services.passwords.hash(password)
