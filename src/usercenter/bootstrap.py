@@ -38,6 +38,7 @@ from usercenter.users.passwords import Passwords
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
 from usercenter.users.signed_tokens import SignedTokens
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
 
@@ -193,6 +194,8 @@ class Service:
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),
             webhooks=self._webhooks,
+            reset_limits=ResetLimits(self.config.recovery, self._tokens.derive_key("reset requests")),
+            exports=Exports(self.database, at_once=self.config.server.concurrent_exports),
             cache=self._cache,
             users=self._users,
             pseudonyms=self._pseudonyms,

@@ -19,6 +19,7 @@ from usercenter.users.cache import UserCache
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
 from usercenter.users.signed_tokens import SignedTokens
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
 
@@ -38,6 +39,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     one_time_tokens: SignedTokens
     idempotency: IdempotencyKeys
     webhooks: Webhooks
+    reset_limits: ResetLimits
+    exports: Exports
     cache: redis.Redis | None
     users: UserCache
     pseudonyms: Pseudonyms

@@ -213,6 +213,15 @@ class Accounts(Settings, frozen=True):
 
 
 class Logins(Settings, frozen=True):
+class Recovery(Settings, frozen=True):
+    """How often mails about forgotten passwords may be asked for."""
+
+    mails_per_account_hour: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """More are not sent, and whoever asks is answered as ever."""
+    requests_per_network_hour: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    """Of one IPv4 address or one IPv6 /64, for any accounts; more are refused (429)."""
+
+
     """When a login is suspicious, and what is known about addresses."""
 
     geoip_file: str = ""
@@ -287,6 +296,7 @@ class Config(Settings, frozen=True):
     logins: Logins = Logins()
     tokens: Tokens = Tokens()
     server: Server = Server()
+    recovery: Recovery = Recovery()
     logging: Logging = Logging()
     extensions: list[Text] = []
     """Modules with a company's own events and handlers, each with an attribute `extension`."""
