@@ -31,7 +31,7 @@ from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
 from usercenter.supervision import Loops
-from usercenter.users import logins
+from usercenter.users import retention
 from usercenter.users.cache import UserCache
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.passwords import Passwords
@@ -140,7 +140,7 @@ class Service:
         if "worker" in self._roles:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
-            self._loops.keep("login failures", lambda: logins.keep_forgetting(self.database, self.config.logins))
+            self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)
         await self._server.start()

@@ -123,6 +123,7 @@ class Retention(Settings, frozen=True):
 
     inbox_days: Positive = 30
     idempotency_key_hours: Positive = 24
+    login_log_days: Positive = 365
 
 
 class Database(Settings, frozen=True):

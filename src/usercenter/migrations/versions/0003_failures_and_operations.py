@@ -86,7 +86,7 @@ PERSONAL = {
 
 def upgrade() -> None:
     """Create it."""
-    for statements in (WORK, OPERATIONS):
+    for statements in (WORK, OPERATIONS, ACCOUNTS):
         op.execute(statements)
     for table, columns in PERSONAL.items():
         for column in columns:
