@@ -33,12 +33,13 @@ from usercenter.server import HttpServer
 from usercenter.supervision import Loops
 from usercenter.users import retention
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.passwords import Passwords
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
-from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.reset_limits import ResetLimits
+from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
 
@@ -193,9 +194,9 @@ class Service:
             refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),
-            webhooks=self._webhooks,
             reset_limits=ResetLimits(self.config.recovery, self._tokens.derive_key("reset requests")),
             exports=Exports(self.database, at_once=self.config.server.concurrent_exports),
+            webhooks=self._webhooks,
             cache=self._cache,
             users=self._users,
             pseudonyms=self._pseudonyms,

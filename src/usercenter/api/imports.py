@@ -20,7 +20,6 @@ from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.events import new_id
 from usercenter.users import import_queries
 from usercenter.users.directory import Search
-from usercenter.users.exports import export_lines
 from usercenter.users.import_queries import ImportConflict, ImportNotFound
 from usercenter.users.import_records import Format
 from usercenter.users.imports import Importer
@@ -141,7 +140,7 @@ class ImportController(Controller):
         "/export",
         operation_id="exportUsers",
         operation_class=_Export,
-        responses=errors(400, 401, 403, 503),
+        responses=errors(400, 401, 403, 429, 503),
         dependencies={"search": Provide(search_of, sync_to_thread=False)},
         media_type="application/x-ndjson",
     )
@@ -152,10 +151,15 @@ class ImportController(Controller):
         search: NamedDependency[Search],
         kind: Annotated[Literal["csv", "ndjson"], QueryParameter(name="format")] = "ndjson",
     ) -> Stream:
-        """Every user that the filters leave, as of one moment, oldest first; no password, no hash of one."""
+        """Every user that the filters leave, as of one moment, oldest first; no password, no hash of one.
+
+        A cell of CSV that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage
+        return) has an apostrophe in front, which an import takes away again. `server.concurrent_exports` are made at a
+        time by one process; then the answer is 429, with Retry-After.
+        """
         await require_role(request, services, "auditor")
-        lines = export_lines(services.database, search, kind)
-        first = await anext(lines, b"")  # a database that is not there is still a 503
+        lines = services.exports.lines(search, kind)
+        first = await anext(lines, b"")  # no place, or a database that is not there: still a 429 or a 503
         headers = {"Content-Disposition": f'attachment; filename="users.{kind}"'}
         return Stream(_chained(first, lines), media_type=_MEDIA_TYPES[kind], headers=headers)
 

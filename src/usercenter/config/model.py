@@ -213,7 +213,6 @@ class Accounts(Settings, frozen=True):
     default_time_zone: Text = "UTC"
 
 
-class Logins(Settings, frozen=True):
 class Recovery(Settings, frozen=True):
     """How often mails about forgotten passwords may be asked for."""
 
@@ -223,6 +222,7 @@ class Recovery(Settings, frozen=True):
     """Of one IPv4 address or one IPv6 /64, for any accounts; more are refused (429)."""
 
 
+class Logins(Settings, frozen=True):
     """When a login is suspicious, and what is known about addresses."""
 
     geoip_file: str = ""
@@ -253,6 +253,8 @@ class Server(Settings, frozen=True):
     max_body_bytes: Annotated[int, Meta(ge=1_024, le=10_000_000)] = 65_536
     max_import_bytes: Annotated[int, Meta(ge=1_024)] = 100_000_000
     """The largest file of a bulk import through HTTP; the command `usercenter user import` knows no limit."""
+    concurrent_exports: Positive = 2
+    """How many exports one process makes at a time; each holds a database connection. More are answered 429."""
     trusted_proxies: list[Text] = []
     """Addresses whose `X-Forwarded-For` is believed."""
     stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
@@ -294,10 +296,10 @@ class Config(Settings, frozen=True):
     sms: Sms = Sms()
     webhooks: Webhooks = Webhooks()
     accounts: Accounts = Accounts()
+    recovery: Recovery = Recovery()
     logins: Logins = Logins()
     tokens: Tokens = Tokens()
     server: Server = Server()
-    recovery: Recovery = Recovery()
     logging: Logging = Logging()
     extensions: list[Text] = []
     """Modules with a company's own events and handlers, each with an attribute `extension`."""
