@@ -16,7 +16,7 @@ LONGEST_SECONDS = 240  # on a busy machine; a minute on two free cores
     ("role", "phases"),
     [("admin", "examples,coverage,fuzzing,stateful"), ("auditor", "fuzzing"), ("user", "fuzzing")],
 )
-async def test_what_the_description_says_is_so_for_every_route(door: Door, role: str, phases: str):
+async def test_what_the_description_says_is_so_for_every_route(door: Door, role: str, phases: str, tmp_path: Path):
     """No route and no check is left out, and no failure is expected.
 
     Requests come from a seed, so each run sends the same ones. Two of schemathesis' checks know less than we do: a
@@ -36,7 +36,7 @@ async def test_what_the_description_says_is_so_for_every_route(door: Door, role:
         sys.executable, "-c", "import schemathesis.cli; schemathesis.cli.schemathesis()",
         "--config-file", str(HERE / "schemathesis.toml"), "run", f"{door.service.url}/openapi.json",
         "--seed", "1", "--max-examples", "3", "--phases", phases, "--no-color", "--continue-on-failure",
-        env=os.environ | environment, cwd=HERE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | environment, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
         said, _ = await asyncio.wait_for(child.communicate(), LONGEST_SECONDS)
