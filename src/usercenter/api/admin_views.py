@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 import msgspec
 from litestar.params import FromQuery, QueryParameter
 
-from usercenter.api.logins import LoginView
 from usercenter.api.moments import moment_of, moment_parameter
 from usercenter.api.reading import NO_NUL, Request, text
 from usercenter.api.views import UserView
@@ -56,13 +54,6 @@ class UserPage(msgspec.Struct, kw_only=True):
     """Give it as `cursor`, with the same filters and order, for the next page; null on the last one."""
     total: int | None
     """How many there are in all; null unless `total=true`, for it costs a look at each of them."""
-
-
-class LoginPage(msgspec.Struct, kw_only=True):
-    """Logins of one user, newest first."""
-
-    logins: list[LoginView]
-    next_cursor: str | None
 
 
 class Timeline(msgspec.Struct, kw_only=True):
@@ -118,8 +109,3 @@ def search_of(  # noqa: PLR0917  # the framework passes them by name
         created_to=moment_of("created_to", created_to) if created_to is not None else None,
         **texts,
     )
-
-
-def scope_of(user_id: UUID, what: str) -> str:
-    """What a cursor into a list of one user belongs to."""
-    return f"{what} of {user_id}"
