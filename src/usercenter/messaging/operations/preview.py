@@ -13,7 +13,6 @@ import msgspec
 from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Event
 from usercenter.events.masking import masked_text
-from usercenter.messaging import dead_letters
 from usercenter.messaging.calls import call
 from usercenter.messaging.groups import Handler, Record
 from usercenter.messaging.operations import letter_queries
@@ -21,6 +20,7 @@ from usercenter.messaging.operations.letter_queries import Letter
 from usercenter.messaging.operations.letters import Reasons, Refusal, chunks
 from usercenter.messaging.operations.returns import DECODE, RELAY, Kept, Refused, Returns, check_kept
 from usercenter.messaging.operations.selection import Selection
+from usercenter.messaging.reasons import describe
 
 _AT_ONCE: Final = 20
 """Letters of one transaction, which holds the locks of what their handlers change."""
@@ -185,7 +185,7 @@ class _Trial:
         except Exception as error:
             if is_transient(error):
                 raise
-            self._counts.fail(self._letter, event.type, handler.name, dead_letters.describe(error))
+            self._counts.fail(self._letter, event.type, handler.name, describe(error))
             return None
         return "passes" if await self._changed_rows() > before else "applied"
 
