@@ -79,7 +79,7 @@ def causes(*, which: Which | None = None, limit: int = 50, json: Json = False, c
 
 
 def show_letter(
-    id_: LetterId, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
+    id: LetterId, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
 ) -> None:
     """Show all that is known of one letter.
 
@@ -93,15 +93,15 @@ def show_letter(
 
     async def look(parts: "Workshop") -> "Letter | None":
         async with parts.database.transaction() as tx:
-            found = await letter_queries.one(tx, id_)
+            found = await letter_queries.one(tx, id)
             if found and unmasked:
-                seen = await audit.begin(tx, kind="letters.show_unmasked", by=who(by), selection={"id": id_})
+                seen = await audit.begin(tx, kind="letters.show_unmasked", by=who(by), selection={"id": id})
                 await audit.finish(tx, seen, "done")
             return found
 
     found = work(config, look)
     if found is None:
-        raise CommandFailed(f"there is no letter {id_}: see `usercenter dead-letters list --all`")
+        raise CommandFailed(f"there is no letter {id}: see `usercenter dead-letters list --all`")
     shown = views.letter(found, is_masked=not unmasked)
     if json:
         show_json(shown)
@@ -110,7 +110,7 @@ def show_letter(
 
 
 def retry(
-    id_: LetterId | None = None,
+    id: LetterId | None = None,
     /,
     *,
     which: Which | None = None,
@@ -132,8 +132,8 @@ def retry(
     from usercenter.messaging.operations import letters
 
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "retry", filter_of(which, id=id_), selection, is_all=all)
-        if not yes and id_ is None:
+        found = await bulk.choose(parts, "retry", filter_of(which, id=id), selection, is_all=all)
+        if not yes and id is None:
             return await bulk.dry_run(parts, found)
         return await letters.retry(parts.database, found, returns=returns_of(parts), by=who(by), reason=reason)
 
@@ -141,7 +141,7 @@ def retry(
 
 
 def discard(
-    id_: LetterId | None = None,
+    id: LetterId | None = None,
     /,
     *,
     reason: Annotated[str, Parameter(help="Why nobody needs them, for the record.")],
@@ -160,7 +160,7 @@ def discard(
     from usercenter.messaging.operations import letters
 
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "discard", filter_of(which, id=id_), selection, is_all=all)
+        found = await bulk.choose(parts, "discard", filter_of(which, id=id), selection, is_all=all)
         if not yes:
             return await bulk.dry_run(parts, found)
         return await letters.discard(parts.database, found, by=who(by), reason=reason)

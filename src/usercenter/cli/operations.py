@@ -52,7 +52,7 @@ def list_(*, kind: str | None = None, limit: int = 20, json: Json = False, confi
     )
 
 
-def show_operation(id_: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def show_operation(id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Show one operation with its selection.
 
     Example: usercenter operations show 0197c0de-0000-7000-8000-000000000001
@@ -61,11 +61,11 @@ def show_operation(id_: UUID, /, *, json: Json = False, config: ConfigFile = Non
 
     async def look(parts: "Workshop") -> "Operation | None":
         async with parts.database.transaction() as tx:
-            return await audit.find(tx, id_)
+            return await audit.find(tx, id)
 
     found = work(config, look)
     if found is None:
-        raise CommandFailed(f"there is no operation {id_}: see `usercenter operations list`")
+        raise CommandFailed(f"there is no operation {id}: see `usercenter operations list`")
     if json:
         show_json(found)
     else:

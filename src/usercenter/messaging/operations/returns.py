@@ -92,7 +92,7 @@ class Returns:
                 f"this configuration has no handler {letter.handler_name}: bring it back, or discard the letter"
             )
         try:
-            return self.registry.decode(letter.value, letter.headers)
+            return self.registry.decode(letter.value)  # what reached a handler is kept in our flat form
         except (Undecodable, UnknownType):
             return None
 
