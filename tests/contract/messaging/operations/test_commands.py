@@ -241,7 +241,9 @@ async def _broken_off(office, number: signal.Signals) -> Said:
             env={**os.environ, "USERCENTER_CONFIG": file.name},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        await eventually(lambda: office.world.count("tasks"), lambda number: number == 3, what="the canary")
+        await eventually(
+            lambda: office.world.count("tasks"), lambda number: number == 3, what="the canary", timeout_seconds=90
+        )
         child.send_signal(number)
         data, rest = await asyncio.wait_for(child.communicate(), 30)
     return Said(child.returncode or 0, data.decode(), rest.decode())
