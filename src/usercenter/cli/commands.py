@@ -27,6 +27,11 @@ app.command(
     help="Show the life of one user: six events and all that follows, on embedded parts.",
 )
 app.command("usercenter.cli.kafka:kafka", name="kafka", help="Run one of Kafka's own tools, from the embedded jars.")
+app.command(
+    "usercenter.cli.verify:verify",
+    name="verify",
+    help="See whether all is well: the books of each group, and what is wrong.",
+)
 
 _config = App(name="config", help="The configuration.")
 _config.command(
@@ -39,6 +44,8 @@ _topics = App(name="topics", help="The topics on the broker.")
 _topics.command("usercenter.cli.topics:create", name="create", help="Make the configured topics that are missing.")
 _topics.command("usercenter.cli.topics:list_", name="list", help="List the broker's topics.")
 _topics.command("usercenter.cli.topics:describe", name="describe", help="Describe one topic's partitions.")
+_groups = App(name="groups", help="The consumer groups: who reads what, and how far they are.")
+_groups.command("usercenter.cli.stops:resume", name="resume", help="Let a group go on that stopped itself.")
 _mail = App(name="mail", help="The mails that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail as a user would get it.")
 _events = App(name="events", help="The events: what they look like, whether they still fit, and a new one.")
@@ -120,5 +127,5 @@ _operations.command(
     name="show",
     help=_with("Show one, with its selection.", "usercenter operations show 0197c0de-0000-7000-8000-000000000001"),
 )
-for group in (_user, _letters, _tasks, _operations, _config, _db, _topics, _mail, _events, _webhooks):
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations):
     app.command(group)

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from usercenter.db import Transaction, is_transient
 from usercenter.events import Event, Registry, Undecodable, UnknownType, new_id
-from usercenter.messaging import dead_letters, erasures, inbox, outbox, tasks
+from usercenter.messaging import erasures, inbox, outbox, tasks
 from usercenter.messaging.batch import Item, Received, read
 from usercenter.messaging.effects import Effects, Later
 from usercenter.messaging.groups import Context, Group, Handler, Outside, Schedule, handlers_by_name, task_name
@@ -19,6 +19,7 @@ from usercenter.messaging.operations import task_queries
 from usercenter.messaging.operations.letter_queries import Letter
 from usercenter.messaging.operations.task_queries import Restored
 from usercenter.messaging.outbox import RawMessage
+from usercenter.messaging.reasons import describe
 from usercenter.messaging.shards import SHARDS, shard_of
 from usercenter.messaging.tasks import NewTask
 
@@ -144,7 +145,7 @@ class Returns:
         except Exception as error:
             if is_transient(error):
                 raise
-            raise Refused(dead_letters.describe(error)) from error
+            raise Refused(describe(error)) from error
 
     async def _admit(self, tx: Transaction, letter: Letter, readable: Readable) -> Returned:
         """Handle it as its group would have: admitted once, and each handler gets its task."""
@@ -207,6 +208,7 @@ def _task(handler: str, item: Item, group: Group) -> NewTask:
         delay_seconds=0.0,
         last_error=None,
         occurred_at=event.occurred_at,
+        headers=message.headers,
     )
 
 
