@@ -48,6 +48,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     kafka_state: Callable[[], KafkaState]
     problems: Callable[[], list[str]]
     """What keeps this process from working, by its own parts; without looking at the network."""
+    notes: Callable[[], list[str]]
+    """What is worth knowing beside it, and keeps nothing from working."""
 
 
 OurServices = NamedDependency[Services]
