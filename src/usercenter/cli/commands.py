@@ -21,6 +21,11 @@ app.command(
     help="Show the life of one user: six events and all that follows, on embedded parts.",
 )
 app.command("usercenter.cli.kafka:kafka", name="kafka", help="Run one of Kafka's own tools, from the embedded jars.")
+app.command(
+    "usercenter.cli.verify:verify",
+    name="verify",
+    help="See whether all is well: the books of each group, and what is wrong.",
+)
 
 _config = App(name="config", help="The configuration.")
 _config.command(
@@ -58,5 +63,19 @@ _user.command("usercenter.cli.user:role", name="role", help="Make somebody an ad
 _user.command("usercenter.cli.user:delete", name="delete", help="Delete an account, for good.")
 _user.command("usercenter.cli.user:import_", name="import", help="Open an account for each record of a file.")
 _user.command("usercenter.cli.user:export", name="export", help="Print every user.")
-for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks):
+_letters = App(name="dead-letters", help="Work that was given up: why, and what is done about it.")
+_letters.command("usercenter.cli.dead_letters:list_", name="list", help="List dead letters, the latest first.")
+_letters.command("usercenter.cli.dead_letters:causes", name="causes", help="Group them by what they died of.")
+_letters.command("usercenter.cli.dead_letters:show_letter", name="show", help="Show one, personal data masked.")
+_letters.command("usercenter.cli.dead_letters:retry", name="retry", help="Make work of them again, in their lanes.")
+_letters.command("usercenter.cli.dead_letters:discard", name="discard", help="Put them away, with a reason.")
+_letters.command("usercenter.cli.redrive:redrive", name="redrive", help="Many: preview, canary, rate, and an end.")
+_tasks = App(name="tasks", help="Work that waits or is parked.")
+_tasks.command("usercenter.cli.tasks:list_", name="list", help="List tasks, the next ones first.")
+_tasks.command("usercenter.cli.tasks:show_task", name="show", help="Show one, personal data masked.")
+_tasks.command("usercenter.cli.tasks:retry_now", name="retry-now", help="Let parked lanes come due now.")
+_operations = App(name="operations", help="Who did what about which work.")
+_operations.command("usercenter.cli.operations:list_", name="list", help="List what operators did, the latest first.")
+_operations.command("usercenter.cli.operations:show_operation", name="show", help="Show one, with its selection.")
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations):
     app.command(group)

@@ -145,6 +145,7 @@ class Retention(Settings, frozen=True):
 
     inbox_days: Positive = 30
     idempotency_key_hours: Positive = 24
+    login_log_days: Positive = 365
 
 
 class Database(Settings, frozen=True):
@@ -234,6 +235,15 @@ class Accounts(Settings, frozen=True):
     default_time_zone: Text = "UTC"
 
 
+class Recovery(Settings, frozen=True):
+    """How often mails about forgotten passwords may be asked for."""
+
+    mails_per_account_hour: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """More are not sent, and whoever asks is answered as ever."""
+    requests_per_network_hour: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    """Of one IPv4 address or one IPv6 /64, for any accounts; more are refused (429)."""
+
+
 class Logins(Settings, frozen=True):
     """When a login is suspicious, and what is known about addresses."""
 
@@ -265,6 +275,8 @@ class Server(Settings, frozen=True):
     max_body_bytes: Annotated[int, Meta(ge=1_024, le=10_000_000)] = 65_536
     max_import_bytes: Annotated[int, Meta(ge=1_024)] = 100_000_000
     """The largest file of a bulk import through HTTP; the command `usercenter user import` knows no limit."""
+    concurrent_exports: Positive = 2
+    """How many exports one process makes at a time; each holds a database connection. More are answered 429."""
     trusted_proxies: list[Text] = []
     """Addresses whose `X-Forwarded-For` is believed."""
     stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
@@ -307,6 +319,7 @@ class Config(Settings, frozen=True):
     sms: Sms = Sms()
     webhooks: Webhooks = Webhooks()
     accounts: Accounts = Accounts()
+    recovery: Recovery = Recovery()
     logins: Logins = Logins()
     tokens: Tokens = Tokens()
     server: Server = Server()

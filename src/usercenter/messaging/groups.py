@@ -9,7 +9,7 @@ migration.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, LiteralString, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -91,6 +91,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 RecordFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[None]]
 OutsideFunction = Callable[[Any, Context], Awaitable[None]]
+Replay = Literal["repeatable", "once"]
+"""Whether a second run for the same event changes nothing that the first one has done."""
 LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
@@ -101,6 +103,8 @@ class Record(msgspec.Struct, frozen=True):
     run: RecordFunction
     schedule: Schedule | None = None
     timeout_seconds: float = 20.0
+    replay: Replay = "once"
+    lacks: LiteralString | None = None
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -111,6 +115,7 @@ class Outside(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None
     timeout_seconds: float = 300.0
     lanes: LanesFunction | None = None
+    replay: Replay = "once"
 
 
 Handler = Record | Outside
@@ -134,13 +139,18 @@ def record(
     *,
     retry: Schedule | None = None,
     timeout_seconds: float = 20.0,
+    replay: Replay = "once",
+    lacks: LiteralString | None = None,
 ) -> Record:
     """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
 
     When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
-    which of its events is to blame is then found by halving, each half with the same limit.
+    which of its events is to blame is then found by halving, each half with the same limit. `replay` says what a replay
+    may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an SQL condition over the
+    event's row `e` of event_log, true where the effect of a handled event is not there; with it `usercenter verify`
+    proves that effect.
     """
-    return Record(_name_of(function), function, retry, timeout_seconds)
+    return Record(_name_of(function), function, retry, timeout_seconds, replay, lacks)
 
 
 def outside(
@@ -149,14 +159,15 @@ def outside(
     retry: Schedule | None = None,
     timeout_seconds: float = 300.0,
     lanes: LanesFunction | None = None,
+    replay: Replay = "once",
 ) -> Outside:
     """Declare a function (event, context) that talks to the world, at least once per event, in each user's order.
 
     An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
-    receiver holds up no other; the handler reads the name from `context.lane`.
+    receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
 
 
 def task_name(handler: str, lane: str) -> str:
