@@ -3,6 +3,7 @@
 from cyclopts import App
 
 from usercenter import __version__
+from usercenter.cli.replay import start
 
 _EPILOGUE = (
     "Data goes to stdout, everything else to stderr. Exit status: 0 fine, 1 check failed, 2 usage, 3 unreachable."
@@ -75,5 +76,10 @@ _tasks.command("usercenter.cli.tasks:retry_now", name="retry-now", help="Let par
 _operations = App(name="operations", help="Who did what about which work.")
 _operations.command("usercenter.cli.operations:list_", name="list", help="List what operators did, the latest first.")
 _operations.command("usercenter.cli.operations:show_operation", name="show", help="Show one, with its selection.")
-for group in (_user, _letters, _tasks, _operations, _config, _db, _topics, _mail, _events, _webhooks):
+_replay = App(name="replay", help="Handlers run again for events that happened, and missing events done at last.")
+_replay.default(start)
+_replay.command("usercenter.cli.replay:pause", name="pause", help="Let a replay stop after the events in hand.")
+_replay.command("usercenter.cli.replay:resume", name="resume", help="Go on with one that was paused or killed.")
+_replay.command("usercenter.cli.replay:status", name="status", help="Say how far the latest replays are.")
+for group in (_replay, _user, _letters, _tasks, _operations, _config, _db, _topics, _mail, _events, _webhooks):
     app.command(group)
