@@ -3,8 +3,8 @@
 from typing import Any
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.printing import print_columns, print_json
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import show_json, show_table
 
 
 def brokers(*, json: bool = False, versions: bool = False, config: ConfigFile = None) -> None:
@@ -24,16 +24,16 @@ def brokers(*, json: bool = False, versions: bool = False, config: ConfigFile = 
     watch = BrokerWatch(kafka, clock=SystemClock())
     state = watch.look_once()
     if json:
-        print_json(state)
+        show_json(state)
     if not state.is_reachable:
         raise CommandFailed(f"{state.error}; {state.next_step}", status=3)
     if json:
         return
     rows = [(each.id, each.address, each.release, _role(state, each.id), each.error) for each in state.brokers]
-    print_columns(("id", "address", "version", "role", "problem"), rows)
+    show_table(("id", "address", "version", "role", "problem"), rows)
     if versions:
         for each in state.brokers:
-            print_columns((f"API of {each.id}", "versions"), each.api_versions.items())
+            show_table((f"API of {each.id}", "versions"), list(each.api_versions.items()))
 
 
 def _role(state: Any, id: int) -> str:

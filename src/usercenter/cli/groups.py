@@ -1,14 +1,14 @@
 """`usercenter groups`."""
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.printing import print_columns, print_json
+from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.messaging.consumer_groups import ConsumerGroup, Start
@@ -33,10 +33,10 @@ def list_(*, json: bool = False, config: ConfigFile = None) -> None:
     kafka = of_running(config).kafka
     groups = [consumer_groups.describe(kafka, name) for name in consumer_groups.names(kafka)]
     if json:
-        print_json([_summary(group) for group in groups])
+        show_json([_summary(group) for group in groups])
         return
     rows = [list(_summary(group).values()) for group in groups]
-    print_columns(("group", "state", "members", "topics", "lag", "seconds behind"), rows)
+    show_table(("group", "state", "members", "topics", "lag", "seconds behind"), rows)
 
 
 def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
@@ -52,17 +52,17 @@ def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> 
 
     group = consumer_groups.describe(of_running(config).kafka, name)
     if json:
-        print_json(group)
+        show_json(group)
         return
-    print(f"group {group.name}: {group.state}, protocol {group.protocol}, coordinator {group.coordinator}")  # noqa: T201
+    show(plain(f"group {group.name}: {group.state}, protocol {group.protocol}, coordinator {group.coordinator}"))
     for member in group.members:
-        print(f"member {member.client_id} at {member.host}, {len(member.partitions)} partitions: {member.id}")  # noqa: T201
+        show(plain(f"member {member.client_id} at {member.host}, {len(member.partitions)} partitions: {member.id}"))
     titles = ("topic", "partition", "committed", "earliest", "next", "lag", "seconds behind", "member")
     rows = [
         (p.topic, p.partition, p.committed, p.earliest, p.next, p.lag, _seconds(p.oldest_unread_at), p.member)
         for p in group.places
     ]
-    print_columns(titles, rows)
+    show_table(titles, rows)
 
 
 def reset_offsets(
@@ -93,12 +93,12 @@ def reset_offsets(
     if yes:
         consumer_groups.move(kafka, name, moves)
     if json:
-        print_json({"group": name, "is_done": yes, "moves": moves})
+        show_json({"group": name, "is_done": yes, "moves": moves})
     else:
         rows = [(m.topic, m.partition, m.committed, m.to, m.to - (m.committed or 0)) for m in moves]
-        print_columns(("topic", "partition", "committed", "goes on at", "difference"), rows)
+        show_table(("topic", "partition", "committed", "goes on at", "difference"), rows)
     done = f"{name} goes on there." if yes else "Nothing was changed: say --yes to do it."
-    print(f"{done} {_INBOX}", file=sys.stderr)  # noqa: T201
+    say(f"{done} {_INBOX}")
 
 
 def _start(to: str | None, shift_by: int | None) -> "Start":

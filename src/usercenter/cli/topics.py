@@ -1,10 +1,10 @@
 """`usercenter topics`."""
 
-import sys
 from typing import TYPE_CHECKING
 
-from usercenter.cli.printing import print_columns, print_json
+from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.messaging.topics import Partition
@@ -19,8 +19,8 @@ def create(*, config: ConfigFile = None) -> None:
 
     made = topics.create_missing(of_running(config).kafka)
     for name in made:
-        print(name)  # noqa: T201
-    print(f"{len(made)} made" if made else "all of them are there", file=sys.stderr)  # noqa: T201
+        show(plain(name))
+    say(f"{len(made)} made" if made else "all of them are there")
 
 
 def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = None) -> None:
@@ -37,9 +37,9 @@ def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = No
 
     found = topics.names(of_running(config).kafka, include_internal=internal)
     if json:
-        print_json(found)
+        show_json(found)
         return
-    print_columns(("topic", "partitions"), found.items())
+    show_table(("topic", "partitions"), list(found.items()))
 
 
 def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
@@ -55,10 +55,10 @@ def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> 
 
     topic = topics.describe(of_running(config).kafka, name)
     if json:
-        print_json(topic)
+        show_json(topic)
         return
     titles = ("partition", "leader", "replicas", "in sync", "earliest", "written", "next", "written last")
-    print_columns(titles, [_row(each) for each in topic.partitions])
+    show_table(titles, [_row(each) for each in topic.partitions])
 
 
 def purge(name: str, /, *, yes: bool = False, json: bool = False, config: ConfigFile = None) -> None:
@@ -78,11 +78,11 @@ def purge(name: str, /, *, yes: bool = False, json: bool = False, config: Config
     if yes:
         purging.purge(kafka, planned)
     if json:
-        print_json({"is_done": yes, "purge": planned})
+        show_json({"is_done": yes, "purge": planned})
     else:
-        print(f"{planned.records} records of {name} {'deleted' if yes else 'would be deleted'}")  # noqa: T201
+        show(plain(f"{planned.records} records of {name} {'deleted' if yes else 'would be deleted'}"))
         for each in planned.unread:
-            print(f"not read by {each.group}: {each.records}")  # noqa: T201
+            show(plain(f"not read by {each.group}: {each.records}"))
     _say_what_next(is_done=yes)
 
 
@@ -101,15 +101,15 @@ def delete(name: str, /, *, yes: bool = False, config: ConfigFile = None) -> Non
     planned = purging.plan(kafka, name)
     if yes:
         purging.delete_topic(kafka, name)
-    print(f"{name} with {planned.records} records {'deleted' if yes else 'would be deleted'}")  # noqa: T201
+    show(plain(f"{name} with {planned.records} records {'deleted' if yes else 'would be deleted'}"))
     for each in planned.unread:
-        print(f"not read by {each.group}: {each.records}")  # noqa: T201
+        show(plain(f"not read by {each.group}: {each.records}"))
     _say_what_next(is_done=yes)
 
 
 def _say_what_next(*, is_done: bool) -> None:
     if not is_done:
-        print("Nothing was changed: say --yes to do it.", file=sys.stderr)  # noqa: T201
+        say("Nothing was changed: say --yes to do it.")
 
 
 def _row(each: "Partition") -> tuple[object, ...]:
