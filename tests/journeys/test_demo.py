@@ -18,6 +18,7 @@ EFFECTS = (
     "security mail",
     "security log",
     "status notice",
+    "status notice by SMS",
     "cache",
     "data purged",
     "deletion confirmation",
@@ -44,6 +45,8 @@ async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(tm
     for effect in EFFECTS:
         assert f"✓ {effect}" in text
     assert "webhook called, signature verified" in text
+    assert "the SMS, as the provider got it" in text
+    assert "usercenter: your account testuser is now suspended" in text
     assert "never" not in text
 
 

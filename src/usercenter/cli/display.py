@@ -48,6 +48,11 @@ def mail_panel(mail: Any) -> Panel:
     return Panel(Text(f"{head}\n\n{mail.text()}"), title="the mail, as the SMTP server got it")
 
 
+def sms_panel(text: Any) -> Panel:
+    """A text message as the provider got it."""
+    return Panel(Text(f"From: {text.sender}\nTo: {text.to}\n\n{text.body}"), title="the SMS, as the provider got it")
+
+
 def call_panel(call: Call) -> Panel:
     """A webhook call as its receiver got it."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -62,7 +67,8 @@ def topic_table(messages: Sequence[Received]) -> Table:
     table = Table("topic", "partition, offset", "type", "what")
     for message in messages:
         value = json.loads(message.value or b"{}")
-        what = f"{value.get('template', value.get('metric', ''))} {value.get('to') or value['user_id']}"
+        channel = " by SMS" if value.get("channel") == "sms" else ""
+        what = f"{value.get('template', value.get('metric', ''))}{channel} {value.get('to') or value['user_id']}"
         table.add_row(message.topic, f"{message.partition}, {message.offset}", value["type"], what)
     return table
 
