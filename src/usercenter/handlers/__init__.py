@@ -1,9 +1,12 @@
 """The reactions, on one screen: which group reads what, and who reacts to which event."""
 
+from collections.abc import Sequence
+
 from usercenter.config.model import Kafka
 from usercenter.events import (
     USER_EVENTS,
     AnalyticsFact,
+    Event,
     NotificationRequested,
     UserDeleted,
     UserLoggedIn,
@@ -26,8 +29,11 @@ from usercenter.messaging.groups import Group, outside, record
 from usercenter.webhooks.schedule import STANDARD
 
 
-def groups(kafka: Kafka) -> tuple[Group, ...]:
-    """Every consumer group of the service with its handlers."""
+def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...]:
+    """Every consumer group of the service with its handlers; `custom` are the events that extensions add.
+
+    Webhooks are told of those as of ours.
+    """
     facts, cache = record(publish_facts), outside(refresh_cache)
     sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
     return (
@@ -61,7 +67,7 @@ def groups(kafka: Kafka) -> tuple[Group, ...]:
         Group(
             name=f"{kafka.group_id}.webhooks",
             stream="user_events",
-            handlers=dict.fromkeys(USER_EVENTS, (sync,)),
+            handlers=dict.fromkeys((*USER_EVENTS, *custom), (sync,)),
         ),
         Group(
             name=f"{kafka.group_id}.notifications",

@@ -48,7 +48,7 @@ def test_a_new_event_passes_its_test_and_is_served_once_the_configuration_names_
         "type": "user.profile_updated",
         "topic": "user.events",
         "owner": "acme.user_profile_updated",
-        "handlers": ["note_user_profile_updated"],
+        "handlers": ["note_user_profile_updated", "deliver_webhook"],
     }
     shown = usercenter("show", "user.profile_updated", folder=tmp_path, extensions="acme.user_profile_updated")
     assert "note_user_profile_updated" in shown.stdout
