@@ -77,9 +77,13 @@ def read(messages: Sequence[Received], registry: Registry) -> Batch:
         except UnknownType:
             unknown += 1
         else:
-            is_flat = flat is message.value
-            items.append(Item(event, message if is_flat else message._replace(value=flat)))  # a task needs no headers
+            items.append(Item(event, message if flat is message.value else _flattened(message, flat)))
     return Batch(messages[0].topic, len(messages), items, broken, unknown)
+
+
+def _flattened(message: Received, flat: bytes) -> Received:
+    """The message in our form, whose headers say so: whoever reads it again must not turn it once more."""
+    return message._replace(value=flat, headers={**message.headers, "content-type": "application/json"})
 
 
 def _check(event: Event) -> None:
