@@ -68,6 +68,7 @@ def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...
             name=f"{kafka.group_id}.webhooks",
             stream="user_events",
             handlers=dict.fromkeys((*USER_EVENTS, *custom), (sync,)),
+            keeps_unreadable=False,  # the group above does
         ),
         Group(
             name=f"{kafka.group_id}.notifications",

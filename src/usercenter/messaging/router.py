@@ -86,7 +86,7 @@ class Router:
                     await effects.isolate(handler, by_handler[name])
                 else:
                     await effects.record(handler, by_handler[name])
-            letters = [self._unread(each) for each in broken]
+            letters = [self._unread(each) for each in broken if self.group.keeps_unreadable]
             letters += [self._given_up(each) for each in effects.failed if each.wait_seconds is None]
             await tasks.add(tx, [self._task(each) for each in effects.later])
             await dead_letters.add(tx, letters)

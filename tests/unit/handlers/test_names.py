@@ -39,5 +39,11 @@ def test_webhooks_are_told_of_the_events_of_extensions_as_of_ours() -> None:
     assert told == ["usercenter.webhooks"]
 
 
+def test_of_each_topics_groups_one_keeps_what_cannot_be_read() -> None:
+    table = groups(Kafka())
+
+    assert sorted(group.stream for group in table if group.keeps_unreadable) == sorted({each.stream for each in table})
+
+
 def test_the_products_table_is_sound() -> None:
     assert len(handlers_by_name(groups(Kafka()))) == 16
