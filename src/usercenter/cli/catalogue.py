@@ -60,7 +60,11 @@ class Catalogue:
             return self.classes[type]
         except KeyError:
             known = ", ".join(self.classes)
-            raise CommandFailed(f"no event has the type {type!r}; there are {known}", status=WRONG_USAGE) from None
+            raise CommandFailed(
+                f"no event has the type {type!r}; there are {known}; those of an extension once `extensions` (or "
+                "USERCENTER_EXTENSIONS) names its module",
+                status=WRONG_USAGE,
+            ) from None
 
     def row(self, event_class: type[Event]) -> Row:
         """The event in one line."""
