@@ -95,3 +95,12 @@ async def test_a_mail_is_previewed_in_chinese(world: World) -> None:
     assert status == 0
     assert "Content-Language: zh-CN" in said
     assert "欢迎" in said
+
+
+async def test_a_text_message_is_previewed_and_has_no_html(world: World) -> None:
+    status, said = await world.command("mail", "preview", "status_changed", "--channel", "sms", "--locale", "zh-CN")
+    assert status == 0
+    assert "您的账号 testuser" in said
+
+    status, said = await world.command("mail", "preview", "status_changed", "--channel", "sms", "--html", "x.html")
+    assert (status, "an SMS has no HTML" in said) == (2, True)
