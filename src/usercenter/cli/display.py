@@ -87,7 +87,7 @@ def effect_table(lines: Sequence[Line]) -> Table:
 
 def _table(*columns: str) -> Table:
     """A table whose rows stay lines in 80 columns: the last column gives way."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, no_wrap=name != columns[-1])
     return table
