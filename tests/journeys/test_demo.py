@@ -4,8 +4,11 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from harness import World, eventually
 
 EFFECTS = (
@@ -28,10 +31,18 @@ EFFECTS = (
 CONFIG = Path(__file__).parents[2] / "configs" / "config.yaml"
 
 
-async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(tmp_path: Path) -> None:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's own: each other pytest of root that starts closes it to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="usercenter-demo-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(folder: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "usercenter", "demo", "--config", str(CONFIG),
-        cwd=tmp_path, env={**os.environ, "COLUMNS": "160"},
+        cwd=folder, env={**os.environ, "COLUMNS": "160"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await asyncio.wait_for(child.communicate(), 90)
