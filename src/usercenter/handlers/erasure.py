@@ -21,6 +21,8 @@ TEMPLATE: Final = "deletion_confirmation"
 _FIRST_LOOK_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _WORTH_TELLING_SECONDS: Final = 3_600.0
+LACKS_RECEIPT: Final = "not exists (select 1 from erasures r where r.user_id = e.user_id)"
+"""Where the effect of a handled deletion is not there; for `usercenter verify`."""
 
 PURGES: Final[dict[str, LiteralString]] = {
     "sessions": "delete from sessions where user_id = any(%(users)s)",
@@ -31,9 +33,9 @@ PURGES: Final[dict[str, LiteralString]] = {
     "login_failures": "delete from login_failures where user_id = any(%(users)s)",
     "security_log": "delete from security_log where user_id = any(%(users)s)",
     "webhook_deliveries": "update webhook_deliveries set answer = null, error = null where user_id = any(%(users)s)",
-    "tasks": "delete from tasks where user_id = any(%(users)s) and event_id <> all(%(events)s)",
     "dead_letters": "update dead_letters set value = null, headers = '{}', error = 'erased', key = null "
-    "where user_id = any(%(users)s)",
+    "where user_id = any(%(users)s)",  # before the tasks: it waits for who is making tasks of them
+    "tasks": "delete from tasks where user_id = any(%(users)s) and event_id <> all(%(events)s)",
     "event_log": "update event_log set payload = json_build_object('id', id, 'type', type, 'user_id', user_id, "
     "'sequence', sequence, 'erased', true) where user_id = any(%(users)s)",
 }

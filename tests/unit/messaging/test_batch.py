@@ -85,3 +85,27 @@ def test_a_cloud_event_is_kept_in_our_form_and_reads_the_same_again(mode: str) -
     ((event, kept),) = read([message(value=msgspec.json.encode(value), headers=headers)], REGISTRY).items
 
     assert read([kept], REGISTRY).items == [(event, kept)]
+
+
+def test_an_event_in_another_form_keeps_its_headers_and_can_be_read_again_with_them() -> None:
+    event = login()
+    whole = {
+        "specversion": "1.0",
+        "id": "no uuid",
+        "source": "elsewhere",
+        "type": event.type,
+        "time": "2026-07-01T00:00:00Z",
+        "subject": str(event.user_id),
+        "data": {"username": "ada", "email": "ada@example.com"},
+    }
+    headers = {"content-type": "application/cloudevents+json; charset=utf-8", "traceparent": "00-1-2-01", "x": "y"}
+
+    [item] = read([message(value=msgspec.json.encode(whole), headers=headers)], REGISTRY).items
+
+    kept = item.message.headers
+    assert (kept["traceparent"], kept["x"], kept["original_content_type"]) == (
+        "00-1-2-01",
+        "y",
+        headers["content-type"],
+    )
+    assert read([item.message], REGISTRY).items[0].event == item.event
