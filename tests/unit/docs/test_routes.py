@@ -20,6 +20,7 @@ from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 
@@ -41,6 +42,7 @@ def services():
         passwords=passwords,
         tokens=tokens,
         refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
+        reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
         webhooks=webhooks_of(config, database=database, clock=clock),
