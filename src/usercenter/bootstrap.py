@@ -89,7 +89,7 @@ class Workshop(NamedTuple):
 async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
     """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
     config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
-    service = Service(config, roles=(), clock=clock or SystemClock())
+    service = Service(config, roles=(), clock=clock or SystemClock(), passwords=Passwords())
     await service.database.open()
     try:
         yield service.workshop()
