@@ -18,6 +18,7 @@ from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
 from usercenter.users.reset_limits import ResetLimits
@@ -45,6 +46,8 @@ def services():
         reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
+        reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
+        exports=Exports(database, at_once=1),
         webhooks=webhooks_of(config, database=database, clock=clock),
         cache=None,
         users=UserCache(None, ttl_seconds=config.cache.ttl_seconds, metrics=metrics),
