@@ -3,6 +3,7 @@
 from cyclopts import App
 
 from usercenter import __version__
+from usercenter.cli.replay import start
 
 _EPILOGUE = (
     "Data goes to stdout, everything else to stderr. Exit status: 0 fine, 1 check failed, 2 usage, 3 unreachable."
@@ -127,5 +128,10 @@ _operations.command(
     name="show",
     help=_with("Show one, with its selection.", "usercenter operations show 0197c0de-0000-7000-8000-000000000001"),
 )
-for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations):
+_replay = App(name="replay", help="Handlers run again for events that happened, and missing events done at last.")
+_replay.default(start)
+_replay.command("usercenter.cli.replay:pause", name="pause", help="Let a replay stop after the events in hand.")
+_replay.command("usercenter.cli.replay:resume", name="resume", help="Go on with one that was paused or killed.")
+_replay.command("usercenter.cli.replay:status", name="status", help="Say how far the latest replays are.")
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations, _replay):
     app.command(group)

@@ -15,13 +15,13 @@ from usercenter.messaging import erasures, inbox, outbox, tasks
 from usercenter.messaging.batch import Item, Received, read
 from usercenter.messaging.effects import Effects, Later
 from usercenter.messaging.groups import Context, Group, Handler, Outside, Schedule, handlers_by_name, task_name
+from usercenter.messaging.leftovers import Leftovers
 from usercenter.messaging.operations import task_queries
 from usercenter.messaging.operations.letter_queries import Letter
 from usercenter.messaging.operations.task_queries import Restored
 from usercenter.messaging.outbox import RawMessage
 from usercenter.messaging.reasons import describe
 from usercenter.messaging.shards import SHARDS, shard_of
-from usercenter.messaging.tasks import NewTask
 
 DECODE: Final = "decode"
 RELAY: Final = "relay"
@@ -161,7 +161,7 @@ class Returns:
             else:
                 names.append(handler.name)
         names += [task_name(each.handler.name, each.lane) for each in left.later if isinstance(each, Later)]
-        await tasks.add(tx, [_task(name, item, group) for name in names])
+        await tasks.add(tx, [Leftovers(group).waiting(name, item) for name in names])
         return Returned(letter, item.event)
 
 
@@ -188,28 +188,6 @@ def _user_of(letter: Letter) -> UUID:
     if letter.user_id is None:
         raise ValueError(f"letter {letter.id} of a handler has no user")
     return letter.user_id
-
-
-def _task(handler: str, item: Item, group: Group) -> NewTask:
-    event, message = item
-    return NewTask(
-        handler=handler,
-        user_id=event.user_id,
-        sequence=event.sequence,
-        event_id=event.id,
-        event_type=event.type,
-        key=message.key,
-        payload=message.value or b"",
-        group=group.name,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        attempts=0,
-        delay_seconds=0.0,
-        last_error=None,
-        occurred_at=event.occurred_at,
-        headers=message.headers,
-    )
 
 
 def _shard(key: str) -> int:
