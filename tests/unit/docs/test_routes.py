@@ -43,7 +43,6 @@ def services():
         passwords=passwords,
         tokens=tokens,
         refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
-        reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
         reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
