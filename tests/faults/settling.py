@@ -9,6 +9,7 @@ import confluent_kafka
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 from harness import World, eventually
 
+from usercenter.db import DatabaseUnavailable
 from usercenter.handlers import groups
 from usercenter.messaging.client import topics_by_stream
 
@@ -32,7 +33,10 @@ async def settled(world: World, *, tasks: int = 0, timeout_seconds: float = 60) 
         before: list[UnderWay] = []
 
         async def look() -> UnderWay | str:
-            seen = await _look(world, offsets, tasks)
+            try:
+                seen = await _look(world, offsets, tasks)
+            except (confluent_kafka.KafkaException, DatabaseUnavailable) as error:
+                return str(error)  # it has just come back: not every part of it answers yet
             is_same = before == [seen]
             before[:] = [seen]
             return seen if is_same else f"{seen} (a moment ago another)"
