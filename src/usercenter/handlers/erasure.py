@@ -15,6 +15,8 @@ from usercenter.messaging import outbox
 from usercenter.messaging.groups import Context, NotYet
 
 TEMPLATE: Final = "deletion_confirmation"
+LACKS_RECEIPT: Final = "not exists (select 1 from erasures r where r.user_id = e.user_id)"
+"""Where the effect of a handled deletion is not there; for `usercenter verify`."""
 _LOOK_AGAIN_SECONDS: Final = 2.0
 
 PURGES: Final[dict[str, LiteralString]] = {

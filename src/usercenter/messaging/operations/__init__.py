@@ -1,0 +1,1 @@
+"""What operators do with the post: look whether all is well, and mend what is not."""
