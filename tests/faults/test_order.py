@@ -35,7 +35,7 @@ async def test_a_position_that_commits_late_is_not_skipped(world: World, file: P
             async with world.database.transaction() as late:
                 second = await register(late, world, "second")
             await eventually(lambda: on_kafka(world), lambda users: users == [str(second.id)], what="the later one")
-        tally = await check(world, file, allowed=Allowed(foreign=True))
+        tally = await check(world, file, allowed=Allowed(unwritten=True))
 
     assert sorted(on_kafka(world)) == sorted([str(first.id), str(second.id)])
     figures.note("of two connections the one with the later position commits first", tally=tally)
@@ -57,7 +57,7 @@ async def test_twenty_connections_that_commit_in_any_order_lose_and_reorder_noth
                 await change(tx, world, users, f"user{number}", round_)
             for stack in chance.sample(stacks, TOGETHER):  # … commits in another
                 await stack.aclose()
-        tally = await check(world, file, allowed=Allowed(foreign=True))
+        tally = await check(world, file, allowed=Allowed(unwritten=True))
     await database.close()
 
     assert tally.events == TOGETHER * 5
@@ -74,7 +74,7 @@ async def test_two_changes_of_one_user_wait_for_each_other(world: World, file: P
             waiting = asyncio.create_task(update_alone(world, user, "second"))
             await eventually(lambda: world.value(BLOCKED), lambda number: number == 1, what="the wait for the user")
         await waiting
-        tally = await check(world, file, allowed=Allowed(foreign=True))
+        tally = await check(world, file, allowed=Allowed(unwritten=True))
 
     names = [json.loads(m.value or b"").get("changes", {}).get("last_name") for m in world.messages("user_events")]
     assert names == [None, "first", "second"]
