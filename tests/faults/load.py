@@ -9,16 +9,14 @@ from typing import Any
 
 import httpx
 import msgspec
-from faults.journal import Journal
+from faults.desk import PASSWORD, Account, Desk
+from faults.journal import Journal, State
 from harness import World
 
 from usercenter.db import Signal
 
 USERS = "/api/v1/users"
 ADMIN = "/api/v1/admin/users"
-PASSWORD = "password123"
-AWAY_SECONDS = 0.05
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,19 +37,6 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     delete: float = 0.5
 
 
-class Account(msgspec.Struct, kw_only=True):
-    """What a clerk knows about an account."""
-
-    username: str
-    email: str
-    id: str = ""
-    password: str = PASSWORD
-    token: str | None = None
-    status: str = "active"
-    is_left: bool = False
-    """Its state is not known any more, or it is deleted."""
-
-
 class Clients:
     """Clerks at the doors of one world. `doors` says at any time which URLs there are; none is waited for."""
 
@@ -70,7 +55,7 @@ class Clients:
         self.habits = habits or Habits()
         self.begun = 0
         """How many operations were begun."""
-        self._doors = doors
+        self.doors = doors
         self._numbers = count(1)
         self._admin: Account | None = None
         self._is_ending = False
@@ -87,9 +72,11 @@ class Clients:
         working = asyncio.create_task(self._all(lambda: self._is_ending))
         try:
             yield
-        finally:
-            self._is_ending = True
-            await working
+        except BaseException:
+            working.cancel()  # there may be no door any more
+            raise
+        self._is_ending = True
+        await working
 
     async def _all(self, is_enough: Callable[[], bool]) -> None:
         async with httpx.AsyncClient(timeout=self.habits.timeout_seconds) as http:
@@ -109,23 +96,16 @@ class Clients:
         """A username that nobody else of this world has."""
         return f"user{next(self._numbers)}"
 
-    async def door(self, chance: random.Random) -> str:
-        """One of the URLs, waited for where there is none."""
-        while not (doors := sorted(self._doors())):
-            await Signal().wait(AWAY_SECONDS)
-        return chance.choice(doors)
-
 
 class Clerk:
     """One client, which does one thing after the other."""
 
     def __init__(self, clients: Clients, http: httpx.AsyncClient, number: int, admin: Account | None) -> None:
         self._clients = clients
-        self._http = http
         self._admin = admin
         self._chance = random.Random(f"{clients.seed}/{number}/{clients.begun}")  # noqa: S311  # repeatable, not secret
-        self._prefix = f"{clients.world.config.kafka.client_id}.{clients.seed}.{number}.{clients.begun}"
-        self._numbers = count(1)
+        prefix = f"{clients.world.config.kafka.client_id}.{clients.seed}.{number}.{clients.begun}"
+        self._desk = Desk(http, clients.doors, clients.journal, chance=self._chance, prefix=prefix)
         self._accounts: list[Account] = []
 
     async def work(self, is_enough: Callable[[], bool]) -> None:
@@ -142,7 +122,7 @@ class Clerk:
         name = self._clients.next_name()
         account = Account(username=name, email=self._clients.world.email(name))
         body = {"username": name, "email": account.email, "password": PASSWORD, "first_name": "Ada"}
-        id = self._new_id()
+        id = self._desk.new_id()
         expected = {name: body[name] for name in ("username", "email", "first_name")}
         while True:
             state, answer = await self._send(
@@ -222,49 +202,8 @@ class Clerk:
         state, _ = await self._send("user.deleted", account, expected, f"DELETE {USERS}/me", body)
         account.is_left = state != "fail"
 
-    def _new_id(self) -> str:
-        return f"{self._prefix}.{next(self._numbers)}"
-
     async def _send(
-        self,
-        kind: str,
-        account: Account,
-        expected: dict[str, Any],
-        route: str,
-        body: Any,
-        *,
-        id: str | None = None,
-        by: Account | None = None,
-    ) -> tuple[str, Any]:
-        """One request with its lines in the file; returns what is known about it, and the answer's body."""
-        journal, door = self._clients.journal, await self._clients.door(self._chance)
-        id, token = id or self._new_id(), (by or account).token
-        method, path = route.split()
-        headers = {"X-Request-ID": id, "Idempotency-Key": id, "User-Agent": "clerk"}
-        headers |= {"Authorization": f"Bearer {token}"} if token and not path.endswith("/login") else {}
-        expected = {"username": account.username, "email": account.email, **expected}
+        self, kind: str, account: Account, expected: dict[str, Any], route: str, body: Any, **how: Any
+    ) -> tuple[State, Any]:
         self._clients.begun += 1
-        journal.write(id, kind, "intent", username=account.username, expected=expected, user_id=account.id or None)
-        try:
-            answer = await self._http.request(method, f"{door}{path}", json=body, headers=headers)
-        except httpx.HTTPError as error:
-            state = "fail" if isinstance(error, NOT_SENT) else "unknown"
-            journal.write(id, kind, state, reason=type(error).__name__)  # type: ignore[arg-type]
-            await Signal().wait(AWAY_SECONDS)
-            return state, None
-        if not answer.is_success:
-            state = "fail" if answer.status_code < 500 else "unknown"
-            journal.write(id, kind, state, status=answer.status_code, reason=_reason(answer))  # type: ignore[arg-type]
-            await Signal().wait(AWAY_SECONDS)
-            return state, None
-        found = answer.json() if answer.content else {}
-        user = found.get("user", {})
-        journal.write(id, kind, "ok", status=answer.status_code, user_id=user.get("id"), sequence=user.get("sequence"))
-        return "ok", found
-
-
-def _reason(answer: httpx.Response) -> str:
-    try:
-        return f"{answer.status_code} {answer.json()['error']}"
-    except (ValueError, KeyError):
-        return str(answer.status_code)
+        return await self._desk.send(kind, account, expected, route, body, **how)
