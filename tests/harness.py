@@ -31,6 +31,8 @@ from usercenter.messaging.router import Received
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
+START_SECONDS = 90.0
+"""A process may have to wait for its turn on a busy machine."""
 
 
 async def eventually(
@@ -175,7 +177,7 @@ class Process:
     async def until_up(self) -> None:
         """Wait until it answers HTTP."""
         waiting = asyncio.create_task(self._is_up.wait())
-        await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_SECONDS)
+        await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED, timeout=START_SECONDS)
         waiting.cancel()
         assert self.url, "the process did not come up:\n" + "\n".join(self.lines)
 

@@ -33,7 +33,9 @@ class Crew:
 
     async def start(self, *names: str, environment: Mapping[str, str] | None = None) -> None:
         """Start them side by side, and wait until each answers HTTP."""
-        await asyncio.gather(*(self._start(name, environment) for name in names))
+        async with asyncio.TaskGroup() as group:  # one that fails ends the others, so that none is left running
+            for name in names:
+                group.create_task(self._start(name, environment))
 
     async def kill(self, *names: str) -> None:
         """SIGKILL to all of them at one moment."""

@@ -47,15 +47,20 @@ async def kill(
     recoveries: list[float] = []
     killed = 0
     async with crew(world, *CREW) as processes:
-        load = clients(processes.doors, pause_seconds=0.02)
+        load = clients(processes.doors, pause_seconds=0.05)
         async with load.at_work():
             while killed < kills:
-                moment = load.begun + chance.randint(1, 40)
-                await eventually(lambda: load.begun, lambda begun, moment=moment: begun >= moment, what="the moment")
+                moment = load.begun + chance.randint(1, 30)
+                await eventually(
+                    lambda: load.begun,
+                    lambda begun, moment=moment: begun >= moment,
+                    what="the moment",
+                    timeout_seconds=120,
+                )
                 victims = chance.sample(CREW, min(chance.choice(AT_ONCE), kills - killed))
                 recoveries.append(await kill_and_recover(world, processes, victims))
                 killed += len(victims)
-        tally = await check(world, file, allowed=Allowed(mails_twice=True))
+        tally = await check(world, file, allowed=Allowed(mails_twice=True), timeout_seconds=120)
     how = f"{kills} kills in each round, of 1 to 4 of the 4 processes at a moment"
     figures.note(how, kills=killed, tally=tally, recoveries=recoveries)
 
@@ -65,7 +70,12 @@ async def kill_and_recover(world: World, processes: Crew, victims: list[str]) ->
     began, moment = time.monotonic(), await world.value("select clock_timestamp()")
     await processes.kill(*victims)
     await processes.start(*victims)
-    await eventually(lambda: world.value(UNHANDLED, moment, moment), lambda n: n == 0, what=f"recovery from {victims}")
+    await eventually(
+        lambda: world.value(UNHANDLED, moment, moment),
+        lambda n: n == 0,
+        what=f"recovery from {victims}",
+        timeout_seconds=120,
+    )
     return time.monotonic() - began
 
 
