@@ -21,11 +21,13 @@ async def test_a_run_without_faults_is_sound_and_each_planted_damage_is_found(
     assert tally.ok >= 60
     assert (tally.fail, tally.unknown, tally.lost, tally.twice, tally.duplicates, tally.mails_twice) == (0,) * 6
     assert len({each.kind for each in operations(file)}) >= 4
-    for statement, complaint in DAMAGE.items():
-        await undone(world, statement, complaint, file)
+    for statement in DAMAGE:
+        await world.rows(f"{statement} returning 1")
     Journal(file).write("never-sent", "user.updated", "intent")
     Journal(file).write("never-sent", "user.updated", "ok")
-    assert any("never-sent was acknowledged and has 0 events" in each for each in (await judge(world, file)).problems)
+    problems = (await judge(world, file)).problems
+    for complaint in [*DAMAGE.values(), "never-sent was acknowledged and has 0 events", "verify"]:
+        assert any(complaint in problem for problem in problems), (complaint, problems)
 
 
 DAMAGE = {
@@ -37,27 +39,6 @@ DAMAGE = {
     "insert into dead_letters (group_name, handler, topic, headers, attempts, error) "
     "values ('g', 'h', 't', '{}', 1, 'e')": "dead_letters",
 }
-
-
-async def undone(world: World, statement: str, complaint: str, file: Path) -> None:
-    """Plant the damage in a copy of the tables, judge, and take it back."""
-    tables = ("user_settings", "statistics", "login_log", "event_log", "dead_letters")
-    for table in tables:
-        await run(world, f"create table kept_{table} as select * from {table}")  # noqa: S608  # constants
-    await run(world, statement)
-    problems = (await judge(world, file)).problems
-    assert any(complaint in each for each in problems), (statement, problems)
-    for table in tables:
-        await run(world, f"delete from {table}")  # noqa: S608
-        overriding = "overriding system value" if table == "dead_letters" else ""
-        await run(world, f"insert into {table} {overriding} select * from kept_{table}")  # noqa: S608
-        await run(world, f"drop table kept_{table}")
-    assert (await judge(world, file)).problems == []
-
-
-async def run(world: World, statement: str) -> None:
-    async with world.database.transaction() as tx:
-        await tx.execute(statement)  # type: ignore[arg-type]
 
 
 def test_an_operation_that_was_sent_again_is_what_its_first_certain_end_says(tmp_path: Path) -> None:
