@@ -96,6 +96,7 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     run: RecordFunction
     schedule: Schedule | None = None
+    timeout_seconds: float = 20.0
     replay: Replay = "once"
     lacks: LiteralString | None = None
 
@@ -131,16 +132,19 @@ def record(
     function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]],
     *,
     retry: Schedule | None = None,
+    timeout_seconds: float = 20.0,
     replay: Replay = "once",
     lacks: LiteralString | None = None,
 ) -> Record:
     """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
 
-    `replay` says what a replay may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an
-    SQL condition over the event's row `e` of event_log, true where the effect of a handled event is not there; with it
-    `usercenter verify` proves that effect.
+    When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
+    which of its events is to blame is then found by halving, each half with the same limit. `replay` says what a replay
+    may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an SQL condition over the
+    event's row `e` of event_log, true where the effect of a handled event is not there; with it `usercenter verify`
+    proves that effect.
     """
-    return Record(_name_of(function), function, retry, replay, lacks)
+    return Record(_name_of(function), function, retry, timeout_seconds, replay, lacks)
 
 
 def outside(
@@ -157,7 +161,7 @@ def outside(
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
     receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
 
 
 def task_name(handler: str, lane: str) -> str:
