@@ -28,8 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = Report()
-    given = config.getoption("--seed", default=None) or os.environ.get("FAULTS_SEED")
-    config.stash[SEED] = int(given) if given else secrets.randbelow(10**6)
+    given = config.getoption("--seed", default=None)
+    given = os.environ.get("FAULTS_SEED") if given is None else given
+    config.stash[SEED] = secrets.randbelow(10**6) if given is None else int(given)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
