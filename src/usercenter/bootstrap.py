@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
 from usercenter.db import Database, DatabaseUnavailable
-from usercenter.events import EVENTS, USER_EVENTS, Registry, UserDeleted
+from usercenter.events import EVENTS, Event, Registry, UserDeleted, UserEvent
 from usercenter.events.envelope import type_of
 from usercenter.extension.loading import extended
 from usercenter.handlers import groups
@@ -65,7 +66,7 @@ async def running(
 
     Does not wait for Kafka or PostgreSQL. Raises PortTaken.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords or Passwords())
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords)
     try:
         await service.start()
         yield service
@@ -89,7 +90,7 @@ class Workshop(NamedTuple):
 async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
     """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
     config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
-    service = Service(config, roles=(), clock=clock or SystemClock())
+    service = Service(config, roles=(), clock=clock or SystemClock(), passwords=Passwords())
     await service.database.open()
     try:
         yield service.workshop()
@@ -100,14 +101,16 @@ async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterat
 class Service:
     """All parts of one process."""
 
-    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords) -> None:
+    def __init__(
+        self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords | None = None
+    ) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
-        self._passwords = passwords
+        self._passwords = passwords or Passwords()
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
@@ -116,9 +119,9 @@ class Service:
         self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
         self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)
+        events, self._groups = reactions_of(config)
         self._webhooks = webhooks_of(config, database=self.database, clock=clock)
         self._loops = Loops()
-        events, self._groups = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
         self._registry = Registry(events)
         self._context = Context(clock=clock, services=self._for_handlers())
         self._post = Post(
@@ -269,12 +272,18 @@ class Service:
             await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
 
 
+def reactions_of(config: Config) -> tuple[tuple[type[Event], ...], tuple[Group, ...]]:
+    """The events and the groups of this configuration, its extensions' too. Raises ExtensionInvalid."""
+    return extended(config.extensions, events=EVENTS, groups=partial(groups, config.kafka))
+
+
 def webhooks_of(config: Config, *, database: Database, clock: Clock) -> Webhooks:
-    """The webhooks on this database, for the service and for the command."""
+    """The webhooks on this database, for the service and for the command. Raises ExtensionInvalid."""
+    events, _ = reactions_of(config)
     return Webhooks(
         config.webhooks,
         database=database,
         clock=clock,
         derive=Tokens(config.tokens, clock=clock).derive_key,
-        event_types={type_of(event) for event in USER_EVENTS},
+        event_types={type_of(event) for event in events if event.stream == UserEvent.stream},
     )

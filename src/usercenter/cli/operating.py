@@ -47,6 +47,8 @@ All = Annotated[bool, Parameter(name="--all", negative="", help="All there are."
 By = Annotated[str | None, Parameter(help="Who asks, for the record; kept beside the name of the OS user.")]
 Reason = Annotated[str | None, Parameter(help="Why, for the record.")]
 Frozen = Annotated[str | None, Parameter(name="--selection", help="The token of a dry run: exactly what it showed.")]
+Limit = Annotated[int, Parameter(help="So many at most.")]
+Unmasked = Annotated[bool, Parameter(negative="", help="With personal data; that somebody looked goes on record.")]
 Moment = Annotated[datetime | None, Parameter(converter=moment)]
 
 
@@ -60,7 +62,10 @@ class Which:
     user: Annotated[UUID | None, Parameter(help="Of this user.")] = None
     since: Annotated[Moment, Parameter(help="Not older: 2026-11-24T08:00, or 24h for a day ago.")] = None
     until: Annotated[Moment, Parameter(help="Older than this.")] = None
-    cause: Annotated[str | None, Parameter(help="Of this cause, as `dead-letters causes` names it.")] = None
+    cause: Annotated[
+        str | None,
+        Parameter(help="Of this cause, as `dead-letters causes` names it, or of this kind of error: OSError."),
+    ] = None
 
 
 def filter_of(which: Which | None, **more: Any) -> "Filter":

@@ -75,11 +75,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     first_seconds: float = 1.0
     longest_seconds: float = 3_600.0
 
-    def wait_seconds(self, attempts: int) -> float | None:
-        """The wait after so many attempts (1 or more): doubled each time, 75 to 125 % of it; None after the last."""
+    def plain_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts (1 or more), without jitter: doubled each time; None after the last."""
         if attempts >= self.attempts:
             return None
-        plain = min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+
+    def wait_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts: 75 to 125 % of the plain one; None after the last."""
+        plain = self.plain_seconds(attempts)
+        if plain is None:
+            return None
         return plain * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
 
 
@@ -121,6 +127,8 @@ class Group(msgspec.Struct, frozen=True):
     name: str
     stream: str
     handlers: Mapping[type[Event], tuple[Handler, ...]]
+    keeps_unreadable: bool = True
+    """Whether it makes dead letters of what nobody can read; of the groups that read one topic, one is enough."""
 
     def all_handlers(self) -> Iterator[Handler]:
         """Each handler, as often as it is named."""

@@ -51,6 +51,8 @@ class Router:
     ) -> None:
         self.group = group
         self._handlers = {handler.name: handler for handler in group.all_handlers()}
+        limits = [each.timeout_seconds for each in self._handlers.values() if isinstance(each, Record)]
+        self._longest_pause_seconds = 1.2 * max(limits, default=0.0)  # cancelled before PostgreSQL ends it
         self._registry = registry
         self._database = database
         self._context = context
@@ -126,6 +128,7 @@ class Router:
 
     async def _commit(self, batch: Batch, *, is_isolating: bool, error: NeverEnded | None) -> Outcome:
         async with self._database.transaction() as tx:
+            await tx.allow_pauses(self._longest_pause_seconds)
             items, broken, repeated = await self._admit(tx, batch)
             items = await erasures.without_erased(tx, items)
             by_handler = self._by_handler(items)
@@ -140,14 +143,16 @@ class Router:
                     await effects.isolate(handler, by_handler[name])
                 else:
                     await effects.record(handler, by_handler[name])
-            letters = [self._leftovers.unread(each) for each in broken]
+            letters = [self._leftovers.unread(each) for each in broken if self._keeps(each)]
             letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
-            await tasks.add(tx, [self._leftovers.task(each) for each in effects.later])
-            await dead_letters.add(tx, letters)
+            later = [self._leftovers.task(each) for each in effects.later]
             fresh = [*(each.message for each in items), *(each.message for each in broken)]
             verdicts = _verdicts(fresh, effects, letters)
+            async with tx.together():
+                await tasks.add(tx, later)
+                await dead_letters.add(tx, letters)
+                await self._marks.close(tx, batch.messages)
             await self._stop_if_too_much(tx, effects, verdicts)
-            await self._marks.close(tx, batch.messages)
             reached("batch.effects_done")
         return Outcome(self.group.name, batch, effects, letters, repeated, verdicts)
 
@@ -173,6 +178,10 @@ class Router:
             [each for id_, each in broken.items() if id_ in fresh],
             len(wanted) + len(batch.broken) - len(fresh),
         )
+
+    def _keeps(self, broken: Broken) -> bool:
+        """Of a topic's groups one keeps what nobody can read; what killed a process of this group is its own."""
+        return self.group.keeps_unreadable or isinstance(broken.error, NeverEnded)
 
     def _by_handler(self, items: Sequence[Item]) -> Mapping[str, list[Item]]:
         """The events of each handler, whatever their types, in the order in which they came."""
