@@ -31,6 +31,16 @@ class FaultyKafka(Kafka):
         self.advertised_port = 0
         """The proxy's own port, which clients of that listener are told; set before the start."""
 
+    @property
+    def plain_address(self) -> str:
+        """`host:port` of the listener on which everybody may do everything, and without a proxy."""
+        return f"{ports.HOST}:{self.port}"
+
+    @property
+    def guarded_address(self) -> str:
+        """`host:port` of the listener that asks for a user."""
+        return f"{ports.HOST}:{self.guarded_port}"
+
     def command(self) -> list[str]:
         command = super().command()
         _add(Path(command[-1]), self._more)

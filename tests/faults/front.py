@@ -10,6 +10,7 @@ from harness import eventually
 from msgspec.structs import replace
 
 from usercenter.config.model import Config
+from usercenter.embedded.parts import Running
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,13 @@ class Front:
             kafka=replace(config.kafka, brokers=[self.to_broker.address], librdkafka=quick),
             database=replace(config.database, url=config.database.url.replace(f":{port}/", f":{here}/")),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fronted(Running):
+    """The parts, and what stands before them."""
+
+    front: Front
 
 
 async def ready(client: httpx.AsyncClient) -> None:

@@ -54,6 +54,8 @@ class Proxy:
         self.port = 0
         self.connections = 0
         """How many were accepted since the start."""
+        self.held_bytes = 0
+        """How many bytes of clients are kept back, or were while it held them the last time."""
         self._faults = Faults()
         self._traps: list[Trap] = []
         self._open: set[_Connection] = set()
@@ -135,6 +137,7 @@ class Proxy:
         self._wait_for(self._change(faults))
 
     async def _change(self, faults: Faults) -> None:
+        self.held_bytes = 0 if faults.is_held else self.held_bytes
         self._faults = replace(faults)
         for connection in self._open:
             connection.note(faults)
@@ -236,6 +239,7 @@ class _Connection:
                 if trap and not await self._springs(trap):
                     return
                 if way not in self._proxy.faults.swallows:
+                    self._proxy.held_bytes += len(data) if way == UP and self._proxy.faults.is_held else 0
                     due = asyncio.get_running_loop().time() + self._proxy.faults.delay_seconds
                     await under_way.put((due, data))
         finally:

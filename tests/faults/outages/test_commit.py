@@ -9,6 +9,7 @@ from harness import World
 
 from usercenter.config.model import Config
 
+pytestmark = pytest.mark.fault("F6")
 REGISTER = "/api/v1/users/register"
 
 

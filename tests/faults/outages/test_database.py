@@ -21,6 +21,7 @@ from usercenter.embedded.parts import Running
 REGISTER = "/api/v1/users/register"
 
 
+@pytest.mark.fault("F6")
 async def test_a_silent_database_is_given_up_and_served_by_again_when_it_speaks(front: Front, far: Config) -> None:
     settings = replace(far.database, answer_timeout_seconds=1, pool_timeout_seconds=1, pool_min=1, pool_max=2)
     database = Database(settings)
@@ -50,6 +51,7 @@ async def test_a_statement_may_be_given_more_time(world: World) -> None:
         await database.close()
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize("fault", ["delay", "slow_down"])
 async def test_a_late_or_slow_database_is_still_a_database(world: World, front: Front, far: Config, fault: str) -> None:
     async with world.service(roles=["api"], config=far) as (_, client):
@@ -82,6 +84,7 @@ async def test_a_deadlock_is_a_503_and_nothing_is_half_done(world: World) -> Non
     assert await world.value("select array_agg(sequence order by sequence) from event_log") == [1, 2]
 
 
+@pytest.mark.fault("F10")
 async def test_a_full_disk_is_a_503_and_the_same_request_succeeds_when_there_is_room(
     world: World, parts: Running, small_disk: Volume
 ) -> None:
