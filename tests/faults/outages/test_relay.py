@@ -67,7 +67,13 @@ async def test_a_relay_frozen_past_its_lease_sends_nothing_that_the_next_one_has
     figures.note(f"a relay frozen past its lease: {len(late)} late messages of {tally.ok} operations", tally=tally)
 
 
-@pytest.mark.parametrize("gives_up", [False, True], ids=["the client library repeats", "the relay repeats"])
+@pytest.mark.parametrize(
+    "gives_up",
+    [
+        pytest.param(False, id="the client library repeats", marks=pytest.mark.long),
+        pytest.param(True, id="the relay repeats"),
+    ],
+)
 async def test_messages_whose_acknowledgement_is_lost_are_sent_again_in_order(
     world: World,
     front: Front,
@@ -101,6 +107,7 @@ async def test_messages_whose_acknowledgement_is_lost_are_sent_again_in_order(
     figures.note(f"acknowledgements lost, {'given up' if gives_up else 'repeated by the library'}", tally=tally)
 
 
+@pytest.mark.long
 async def test_events_of_a_deleted_topic_wait_and_flow_when_it_is_made_again(
     world: World, clients: Callable[..., Clients], file: Path
 ) -> None:
@@ -121,6 +128,7 @@ async def test_events_of_a_deleted_topic_wait_and_flow_when_it_is_made_again(
             await check(world, file)
 
 
+@pytest.mark.long
 async def test_without_rights_on_the_broker_events_wait_and_flow_after_the_grant(
     world: World, front: Front, clients: Callable[..., Clients], file: Path
 ) -> None:
