@@ -25,6 +25,7 @@ class FaultyKafka(Kafka):
 
     def __init__(self, directory: Path, *, lock: int, heap_mb: int, announce: Callable[[str], None]) -> None:
         super().__init__(directory, lock=lock, heap_mb=heap_mb, announce=announce)
+        self.port = ports.any_free()  # not the usual one, which somebody else may take while this broker is down
         self.proxied_port = ports.any_free()
         """Where the proxy has to connect to."""
         self.guarded_port = ports.any_free()

@@ -81,7 +81,7 @@ async def test_an_outage_of_postgresql_loses_and_doubles_nothing_and_everything_
             recovery = time.monotonic() - began
         tally = await check(world, file, allowed=Allowed(mails_twice=True), timeout_seconds=90)
 
-    assert set(tally.reasons) <= {"503 503", "ReadError", "ReadTimeout"}, tally.reasons
+    assert {reason.split()[0] for reason in tally.reasons} <= {"503"}, tally.reasons
     figures.note(f"{outage.__name__} for {seconds:g} s", kills=1, tally=tally, recoveries=[recovery])
 
 
