@@ -1,5 +1,6 @@
 """F5 and F10: the broker ends, is killed, is frozen, has no room, under load."""
 
+import asyncio
 import contextlib
 import statistics
 import time
@@ -112,6 +113,7 @@ async def answers(load: Clients) -> float:
     return statistics.median(seen)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F10")
 async def test_a_broker_whose_disk_is_full_acknowledges_nothing_falsely_and_catches_up_when_there_is_room(
     world: World, front: Front, clients: Callable[..., Clients], file: Path, figures: Figures
@@ -121,7 +123,7 @@ async def test_a_broker_whose_disk_is_full_acknowledges_nothing_falsely_and_catc
         await eventually(service.is_reading, what="the consumers")
         load = clients(lambda: [service.url])
         await load.work(20)
-        front.broker_disk.fill()
+        await asyncio.to_thread(front.broker_disk.fill)
         try:
             await load.work(40)
             await eventually(lambda: not front.broker.is_running, what="the end of the broker", timeout_seconds=60)

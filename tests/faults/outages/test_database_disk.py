@@ -1,5 +1,6 @@
 """F10: the disk below the whole of PostgreSQL is full, its log included, until the server itself gives up."""
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -69,7 +70,7 @@ async def test_a_database_whose_disk_is_full_refuses_and_goes_on_when_there_is_r
         await eventually(service.is_reading, what="the consumers")
         load = Clients(world, lambda: [service.url], Journal(file), seed=seed, habits=Habits(clerks=2))
         await load.work(20)
-        disk.fill()
+        await asyncio.to_thread(disk.fill)
         try:
             refused = await eventually(lambda: refusal(world, load), what="a refusal", timeout_seconds=120)
             await load.work(20)
@@ -78,6 +79,7 @@ async def test_a_database_whose_disk_is_full_refuses_and_goes_on_when_there_is_r
         began = time.monotonic()
         await postgres.start()  # where it has given up
         await ready(client)
+        await eventually(world.database.is_reachable, what="the test's own connections")
         await load.work(20)
         recovery = time.monotonic() - began
         tally = await check(world, file, allowed=Allowed(mails_twice=True), timeout_seconds=90)

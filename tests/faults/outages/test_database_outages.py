@@ -46,8 +46,8 @@ async def crashed(world: World, seconds: float) -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     ("outage", "seconds"),
     [
-        (connections_ended, 3),
         (crashed, 3),
+        pytest.param(connections_ended, 3, marks=LONG),
         pytest.param(crashed, 0, marks=LONG),
         pytest.param(crashed, 60, marks=LONG),
         pytest.param(connections_ended, 30, marks=LONG),
