@@ -47,6 +47,13 @@ def front(parts: Fronted) -> Iterator[Front]:
 
 
 @pytest.fixture
+def world(world: World) -> World:
+    """With task leases as they are by default: two seconds are lost on a busy machine, and with them mails in hand."""
+    world.config = replace(world.config, tasks=replace(world.config.tasks, lease_seconds=15))
+    return world
+
+
+@pytest.fixture
 def far(world: World, front: Front) -> Config:
     """The world's configuration with both servers behind their proxies."""
     return front.far(world.config)
