@@ -1,13 +1,14 @@
 """The parts of one process, joined: the only place that knows all of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
 import redis.asyncio as redis
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 
 from usercenter import migrations
@@ -24,19 +25,22 @@ from usercenter.handlers import groups
 from usercenter.handlers.erasure import Witnesses
 from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
-from usercenter.messaging.groups import Context, handlers_by_name
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.groups import Context, Group, handlers_by_name
 from usercenter.messaging.post import Post
 from usercenter.metrics import Metrics
 from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
 from usercenter.supervision import Loops
-from usercenter.users import logins
+from usercenter.users import retention
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.passwords import Passwords
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
@@ -51,13 +55,17 @@ _FORGET_EVERY_SECONDS: Final = 600.0
 
 @asynccontextmanager
 async def running(
-    config: Config, *, roles: Collection[Role] = ROLES, clock: Clock | None = None
+    config: Config,
+    *,
+    roles: Collection[Role] = ROLES,
+    clock: Clock | None = None,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator["Service"]:
     """One process of the service with these roles, started; stopped in order at the end of the block.
 
     Does not wait for Kafka or PostgreSQL. Raises PortTaken.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock())
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords)
     try:
         await service.start()
         yield service
@@ -65,17 +73,43 @@ async def running(
         await service.stop()
 
 
+class Workshop(NamedTuple):
+    """What an operator's command works with."""
+
+    database: Database
+    groups: Sequence[Group]
+    registry: Registry
+    context: Context
+    """What the handlers get, with all their services."""
+    streams: Mapping[str, str]
+    """By topic."""
+
+
+@asynccontextmanager
+async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
+    """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
+    config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
+    service = Service(config, roles=(), clock=clock or SystemClock(), passwords=Passwords())
+    await service.database.open()
+    try:
+        yield service.workshop()
+    finally:
+        await service.stop()
+
+
 class Service:
     """All parts of one process."""
 
-    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock) -> None:
+    def __init__(
+        self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords | None = None
+    ) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
-        self._passwords = Passwords()
+        self._passwords = passwords or Passwords()
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
@@ -87,12 +121,14 @@ class Service:
         self._webhooks = webhooks_of(config, database=self.database, clock=clock)
         self._loops = Loops()
         events, self._groups = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
+        self._registry = Registry(events)
+        self._context = Context(clock=clock, services=self._for_handlers())
         self._post = Post(
             config,
             groups=self._groups,
-            registry=Registry(events),
+            registry=self._registry,
             database=self.database,
-            context=Context(clock=clock, services=self._for_handlers()),
+            context=self._context,
             metrics=self.metrics,
             has_relay="relay" in roles,
             has_worker="worker" in roles,
@@ -111,10 +147,19 @@ class Service:
         host, port = self._server.address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
+    def workshop(self) -> Workshop:
+        """What operators work with."""
+        streams = {topic: stream for stream, topic in topics_by_stream(self.config.kafka).items()}
+        return Workshop(self.database, self._groups, self._registry, self._context, streams)
+
     def problems(self) -> list[str]:
         """What keeps this process from working; empty when it is ready."""
         schema = [self._schema_problem] if self._schema_problem else []
         return [*schema, *self._loops.problems(), *self._post.problems()]
+
+    def notes(self) -> list[str]:
+        """What is worth knowing, and keeps nothing from working."""
+        return self._post.notes()
 
     def is_reading(self) -> bool:
         """Whether every consumer group of this process has its partitions."""
@@ -135,7 +180,7 @@ class Service:
         if "worker" in self._roles:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
-            self._loops.keep("login failures", lambda: logins.keep_forgetting(self.database, self.config.logins))
+            self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)
         await self._server.start()
@@ -188,12 +233,15 @@ class Service:
             refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),
+            reset_limits=ResetLimits(self.config.recovery, self._tokens.derive_key("reset requests")),
+            exports=Exports(self.database, at_once=self.config.server.concurrent_exports),
             webhooks=self._webhooks,
             cache=self._cache,
             users=self._users,
             pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
+            notes=self.notes,
         )
 
     async def _forget_keys(self) -> None:

@@ -4,7 +4,7 @@ The row here is the truth; the message on the dead-letter topic tells others. Bo
 gives the work up, so a dead letter is durable before anything is forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zlib import crc32
@@ -15,14 +15,18 @@ import structlog
 from usercenter.db import Transaction
 from usercenter.events import new_id
 from usercenter.messaging import outbox
+from usercenter.messaging.fingerprints import fingerprint_of_text
 from usercenter.messaging.outbox import RawMessage, Row
+from usercenter.messaging.reasons import printable, storable
 from usercenter.messaging.shards import SHARDS, shard_of
 
 log = structlog.get_logger()
 
-LONGEST_ERROR: Final = 2_000
-"""Characters of an error that are kept."""
-_MOST_OF_A_GROUP: Final = 5
+DEAD_LETTERS: Final = ".dlq"
+"""Behind the name of a stream, and of its topic: where its dead letters are published."""
+_LONGEST_HEADER: Final = 4_000
+_LONGEST_HEADERS: Final = 64_000
+_LONGEST_NAME: Final = 100
 
 
 class DeadLetter(NamedTuple):
@@ -44,27 +48,8 @@ class DeadLetter(NamedTuple):
     task_position: int | None
     attempts: int
     error: str
-
-
-def describe(error: BaseException) -> str:
-    """The error as text that PostgreSQL and Kafka can store; never raises, whatever the exception is like.
-
-    It may quote data of the event, so it belongs into the table and not into the log.
-    """
-    try:
-        text = str(error)
-        if isinstance(error, BaseExceptionGroup):
-            text += ": " + "; ".join(map(describe, error.exceptions[:_MOST_OF_A_GROUP]))
-    except Exception:  # noqa: BLE001  # an exception whose own __str__ raises still has to be recorded
-        text = "(its message cannot be shown)"
-    name = type(error).__name__
-    whole = f"{name}: {text}" if text else name
-    return storable(whole[:LONGEST_ERROR])[:LONGEST_ERROR]
-
-
-def storable(text: str) -> str:
-    """The text with what neither a text column nor UTF-8 can hold written out."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")
+    fingerprint: str
+    """The same for all letters with this cause: `messaging/fingerprints.py`."""
 
 
 async def add(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
@@ -94,7 +79,15 @@ def announce(letters: Sequence[DeadLetter]) -> None:
 
 
 async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -> None:
-    """Keep a row that Kafka will never take (too large, say); only the table can hold it. No commit."""
+    """Keep a row that Kafka will never take (too large, say); only the table can hold it. No commit.
+
+    A dead letter is there already.
+    """
+    if row.stream.endswith(DEAD_LETTERS):
+        log.error(
+            "kafka.dead_letter_unsendable", topic=topic, event_type=row.type, next="the table dead_letters has it"
+        )
+        return
     letter = DeadLetter(
         group="relay",
         handler="relay",
@@ -110,7 +103,8 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
         user_id=None,
         task_position=None,
         attempts=1,
-        error=error[:LONGEST_ERROR],
+        error=printable(error),
+        fingerprint=fingerprint_of_text("unsendable", error),
     )
     await _keep(tx, letter)
     log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
@@ -133,13 +127,28 @@ def _message(letter: DeadLetter, stream: str) -> RawMessage:
     key = storable((letter.key or b"").decode("utf-8", "backslashreplace"))
     return RawMessage(
         id=new_id(),
-        stream=f"{stream}.dlq",
+        stream=f"{stream}{DEAD_LETTERS}",
         key=key,
         shard=shard_of(letter.user_id) if letter.user_id else crc32(letter.key or b"") % SHARDS,
         type=letter.event_type or "undecodable",
         payload=letter.value or b"",
-        headers={**letter.headers, **_reason(letter), "original_key": key},
+        headers={**_bounded(letter.headers), **_reason(letter), "original_key": key[:_LONGEST_HEADER]},
     )
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that fit into a message; what was cut or left out is named in one more. The table has them whole."""
+    kept: dict[str, str] = {}
+    cut: list[str] = []
+    left = _LONGEST_HEADERS
+    for name, value in headers.items():
+        room = min(_LONGEST_HEADER, left - len(name))
+        if room <= 0 or len(value) > room:
+            cut.append(name[:_LONGEST_NAME])
+        if room > 0:
+            kept[name] = value[:room]
+            left -= len(name) + len(kept[name])
+    return kept | ({"headers_cut": ", ".join(cut)[:_LONGEST_HEADER]} if cut else {})
 
 
 def _reason(letter: DeadLetter) -> dict[str, str]:
@@ -156,7 +165,7 @@ def _reason(letter: DeadLetter) -> dict[str, str]:
 
 _KEEP: Final = """
 insert into dead_letters (group_name, handler, topic, kafka_partition, kafka_offset, key, value, headers, event_id,
-    event_type, user_id, task_position, attempts, error)
+    event_type, user_id, task_position, attempts, error, fingerprint)
 values (%(group)s, %(handler)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s, %(event_id)s,
-    %(event_type)s, %(user_id)s, %(task_position)s, %(attempts)s, %(error)s)
+    %(event_type)s, %(user_id)s, %(task_position)s, %(attempts)s, %(error)s, %(fingerprint)s)
 """

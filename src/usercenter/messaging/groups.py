@@ -9,7 +9,7 @@ migration.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, LiteralString, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -75,16 +75,24 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     first_seconds: float = 1.0
     longest_seconds: float = 3_600.0
 
-    def wait_seconds(self, attempts: int) -> float | None:
-        """The wait after so many attempts (1 or more): doubled each time, 75 to 125 % of it; None after the last."""
+    def plain_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts (1 or more), without jitter: doubled each time; None after the last."""
         if attempts >= self.attempts:
             return None
-        plain = min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+
+    def wait_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts: 75 to 125 % of the plain one; None after the last."""
+        plain = self.plain_seconds(attempts)
+        if plain is None:
+            return None
         return plain * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
 
 
 RecordFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[None]]
 OutsideFunction = Callable[[Any, Context], Awaitable[None]]
+Replay = Literal["repeatable", "once"]
+"""Whether a second run for the same event changes nothing that the first one has done."""
 LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
@@ -94,6 +102,9 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     run: RecordFunction
     schedule: Schedule | None = None
+    timeout_seconds: float = 20.0
+    replay: Replay = "once"
+    lacks: LiteralString | None = None
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -104,6 +115,7 @@ class Outside(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None
     timeout_seconds: float = 300.0
     lanes: LanesFunction | None = None
+    replay: Replay = "once"
 
 
 Handler = Record | Outside
@@ -123,10 +135,22 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def record(
-    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]], *, retry: Schedule | None = None
+    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]],
+    *,
+    retry: Schedule | None = None,
+    timeout_seconds: float = 20.0,
+    replay: Replay = "once",
+    lacks: LiteralString | None = None,
 ) -> Record:
-    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit."""
-    return Record(_name_of(function), function, retry)
+    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
+
+    When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
+    which of its events is to blame is then found by halving, each half with the same limit. `replay` says what a replay
+    may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an SQL condition over the
+    event's row `e` of event_log, true where the effect of a handled event is not there; with it `usercenter verify`
+    proves that effect.
+    """
+    return Record(_name_of(function), function, retry, timeout_seconds, replay, lacks)
 
 
 def outside(
@@ -135,14 +159,15 @@ def outside(
     retry: Schedule | None = None,
     timeout_seconds: float = 300.0,
     lanes: LanesFunction | None = None,
+    replay: Replay = "once",
 ) -> Outside:
     """Declare a function (event, context) that talks to the world, at least once per event, in each user's order.
 
     An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
-    receiver holds up no other; the handler reads the name from `context.lane`.
+    receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
 
 
 def task_name(handler: str, lane: str) -> str:

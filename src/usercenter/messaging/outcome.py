@@ -11,6 +11,7 @@ from usercenter.messaging import dead_letters
 from usercenter.messaging.batch import Batch
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects
+from usercenter.messaging.limits import Verdict
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
@@ -24,6 +25,7 @@ class Outcome(NamedTuple):
     effects: Effects
     letters: Sequence[DeadLetter]
     repeated: int
+    verdicts: Sequence[Verdict]
 
     def tell(self, *, metrics: Metrics, clock: Clock, log_each: int) -> None:
         """Count it and log it; each event on a line of its own if there are no more than `log_each`."""
@@ -60,13 +62,13 @@ class Outcome(NamedTuple):
         log.info(
             "kafka.batch_handled",
             group=self.group,
-            messages=self.batch.messages,
+            messages=len(self.batch.messages),
             repeated=self.repeated,
             skipped=self.batch.unknown,
             failed=len(self.effects.failed),
             undecodable=len(self.batch.broken),
         )
-        if self.batch.messages > log_each:
+        if len(self.batch.messages) > log_each:
             return
         for event, message in self.batch.items:
             log.info(

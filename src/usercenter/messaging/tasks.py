@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from usercenter.db import Transaction
 from usercenter.messaging.shards import shard_of
 
@@ -39,6 +41,8 @@ class NewTask(NamedTuple):
     delay_seconds: float
     last_error: str | None
     occurred_at: datetime
+    headers: Mapping[str, str]
+    """Those of the event's message, for a dead letter."""
 
 
 class Waiting(NamedTuple):
@@ -66,6 +70,8 @@ class Task(NamedTuple):
     event_type: str
     key: bytes | None
     payload: bytes
+    headers: str
+    """Those of the event's message, as JSON: a dead letter needs them, an attempt does not."""
     group: str
     topic: str
     partition: int
@@ -93,7 +99,7 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     """Leave work to the runner, in this order within each lane. Does not commit."""
     if not tasks:
         return
-    rows = [(*task, shard_of(task.user_id)) for task in tasks]
+    rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
     await tx.execute(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
@@ -107,15 +113,37 @@ async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collecti
     return {(row[0], row[1]) for row in rows}
 
 
+async def most_parked_users(tx: Transaction, handlers: Collection[str]) -> int:
+    """How many users have a failed task, for that of these handlers which has the most of them."""
+    row = await tx.fetch_one(
+        "select count(distinct user_id) as users from tasks where handler = any(%b) and last_error is not null "
+        "group by handler order by users desc limit 1",
+        (list(handlers),),
+    )
+    return row[0] if row else 0
+
+
 async def due(
-    tx: Transaction, *, handlers: Collection[str], shards: Collection[int], beside: Sequence[Lane], limit: int
+    tx: Transaction,
+    *,
+    handlers: Collection[str],
+    shards: Collection[int],
+    beside: Sequence[Lane],
+    limit: int,
+    broken: Collection[str] = (),
 ) -> list[Waiting]:
-    """The next due tasks of these shards, those of lanes in hand (`beside`) left out."""
+    """The next due tasks of these shards, those of lanes in hand (`beside`) and of `broken` handlers left out."""
     names, users = [lane[0] for lane in beside], [lane[1] for lane in beside]
     # The statistics of a table that fills and empties within seconds are always wrong; without this the planner may
     # read and sort the whole backlog for its first rows.
     await tx.execute("set local enable_sort = off")
-    rows = await tx.fetch_all(_DUE, (list(handlers), list(shards), names, users, limit))
+    rows = await tx.fetch_all(_DUE, (list(handlers), list(broken), list(shards), names, users, limit))
+    return [Waiting(*row) for row in rows]
+
+
+async def due_of(tx: Transaction, *, handler: str, shards: Collection[int]) -> list[Waiting]:
+    """The next due task of one handler (with the lane of its own, if it has one), as a probe; none if none is due."""
+    rows = await tx.fetch_all(_DUE_OF, (handler, list(shards)))
     return [Waiting(*row) for row in rows]
 
 
@@ -192,13 +220,15 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 _ADD: Final = """
 insert into tasks (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, ended, next_attempt_at, last_error, occurred_at, shard)
+    kafka_offset, attempts, ended, next_attempt_at, last_error, occurred_at, headers, shard)
 select handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, attempts, now() + make_interval(secs => delay), last_error, occurred_at, shard
+    kafka_offset, attempts, attempts, now() + make_interval(secs => delay), last_error, occurred_at, headers::json,
+    shard
 from unnest(%b::text[], %b::uuid[], %b::bigint[], %b::uuid[], %b::text[], %b::bytea[], %b::bytea[], %b::text[],
-    %b::text[], %b::int[], %b::bigint[], %b::int[], %b::float8[], %b::text[], %b::timestamptz[], %b::smallint[])
+    %b::text[], %b::int[], %b::bigint[], %b::int[], %b::float8[], %b::text[], %b::timestamptz[], %b::text[],
+    %b::smallint[])
 with ordinality as t (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic,
-    kafka_partition, kafka_offset, attempts, delay, last_error, occurred_at, shard, n)
+    kafka_partition, kafka_offset, attempts, delay, last_error, occurred_at, headers, shard, n)
 order by n
 """
 
@@ -209,9 +239,19 @@ select position, handler, user_id, nullif(greatest(next_attempt_at, (
         order by e.position desc limit 1
     )), next_attempt_at)
 from tasks t
-where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and shard = any(%b::smallint[])
+where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and handler <> all(%b::text[])
+and shard = any(%b::smallint[])
 and (handler, user_id) not in (select * from unnest(%b::text[], %b::uuid[]))
 order by next_attempt_at, position limit %s
+"""
+
+_DUE_OF: Final = """
+select position, handler, user_id, null from tasks t
+where next_attempt_at <= now() and handler = %s and shard = any(%b::smallint[])
+and not exists (
+    select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
+)
+order by next_attempt_at, position limit 1
 """
 
 _CLAIM: Final = """
@@ -221,8 +261,8 @@ and shard = any(array(select shard from leases where kind = 'tasks' and owner = 
 and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
 )
-returning position, handler, user_id, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, shard, attempts, ended, last_error, occurred_at
+returning position, handler, user_id, event_id, event_type, key, payload, headers::text, group_name, topic,
+    kafka_partition, kafka_offset, shard, attempts, ended, last_error, occurred_at
 """
 
 _FAIL: Final = """

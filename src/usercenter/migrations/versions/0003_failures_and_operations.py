@@ -49,21 +49,52 @@ create table operations (
 );
 create index on operations (started_at);
 
+-- What was meant to be done stays as it was said; only how far it came may change.
+create function operations_only_grow() returns trigger language plpgsql as $$
+begin
+    raise exception 'the table operations only grows: what was done stays on record';
+end $$;
+create trigger only_grow before delete or truncate on operations
+    for each statement execute function operations_only_grow();
+create trigger stay_as_said before update of id, kind, by, reason, selection, started_at on operations
+    for each statement execute function operations_only_grow();
+
+-- Handled events that are done again, and missing ones that are done at last.
 create table replays (
     operation_id uuid primary key references operations,
+    group_name text not null,
     handlers text[] not null,
-    since timestamptz,
-    until timestamptz not null,
-    user_id uuid,
-    has_once boolean not null default false,
+    is_missing boolean not null,
+    rate integer,
     total bigint not null,
+    position bigint not null default 0,
     done bigint not null default 0,
     failed bigint not null default 0,
-    position_created_at timestamptz,
-    position_id uuid,
+    skipped bigint not null default 0,
     owner uuid,
     beat_at timestamptz
 );
+
+-- What a replay is about, frozen at its beginning, in the order in which it is done; gone when it ends.
+create table replay_events (
+    operation_id uuid not null references replays,
+    n bigint not null,
+    event_id uuid not null,
+    primary key (operation_id, n)
+);
+"""
+
+ACCOUNTS = """
+create index on login_log (logged_in_at);
+
+-- Who asked for mails about forgotten passwords in the last hour: networks as keyed hashes, so nothing personal.
+create table reset_requests (
+    id bigint generated always as identity primary key,
+    network_hash bytea not null,
+    asked_at timestamptz not null
+);
+create index on reset_requests (network_hash, asked_at);
+create index on reset_requests (asked_at);
 """
 
 PERSONAL = {
@@ -73,7 +104,7 @@ PERSONAL = {
 
 def upgrade() -> None:
     """Create it."""
-    for statements in (WORK, OPERATIONS):
+    for statements in (WORK, OPERATIONS, ACCOUNTS):
         op.execute(statements)
     for table, columns in PERSONAL.items():
         for column in columns:
