@@ -41,6 +41,8 @@ class Trap:
     """Waits for certain bytes of a client, and then cuts that connection."""
 
     bytes_: bytes
+    after: bytes = b""
+    """Only on a connection on which these went before."""
     passes_them: bool
     """The server gets them, and its answer is lost; or not even the server hears of them."""
     has_sprung: threading.Event = field(default_factory=threading.Event)
@@ -108,18 +110,23 @@ class Proxy:
         """Pass everything as it comes. What was swallowed stays lost, and its connections may be of no use."""
         self._set(Faults())
 
-    def lose_answer_to(self, bytes_: bytes) -> Trap:
+    def lose_answer_to(self, bytes_: bytes, *, after: bytes = b"") -> Trap:
         """The next time a client sends these bytes, the server gets them, and the client a reset for an answer."""
-        return self._lay(Trap(bytes_=bytes_, passes_them=True))
+        return self._lay(Trap(bytes_=bytes_, after=after, passes_them=True))
 
-    def lose(self, bytes_: bytes) -> Trap:
+    def lose(self, bytes_: bytes, *, after: bytes = b"") -> Trap:
         """The next time a client sends these bytes, its connection is reset before the server sees them."""
-        return self._lay(Trap(bytes_=bytes_, passes_them=False))
+        return self._lay(Trap(bytes_=bytes_, after=after, passes_them=False))
 
-    def trap_for(self, data: bytes) -> Trap | None:
-        """The trap that these bytes of a client spring, if there is one; it springs once."""
+    def trap_for(self, data: bytes, seen: set[bytes]) -> Trap | None:
+        """The trap that these bytes of a client spring, if there is one; it springs once.
+
+        `seen` keeps what went before on this connection, as far as traps ask for it.
+        """
         for trap in self._traps:
-            if trap.bytes_ in data:
+            if trap.after and trap.after in data:
+                seen.add(trap.after)
+            if trap.bytes_ in data and (not trap.after or trap.after in seen):
                 self._traps.remove(trap)
                 return trap
         return None
@@ -190,6 +197,7 @@ class _Connection:
         self._client = (reader, writer)
         self._writers = [writer]
         self._dies_with_next_answer = False
+        self._seen: set[bytes] = set()
         self._may_flow = asyncio.Event()
         self.note(proxy.faults)
 
@@ -235,7 +243,7 @@ class _Connection:
                 if way == DOWN and self._dies_with_next_answer:
                     self.reset()
                     return
-                trap = self._proxy.trap_for(data) if way == UP else None
+                trap = self._proxy.trap_for(data, self._seen) if way == UP else None
                 if trap and not await self._springs(trap):
                     return
                 if way not in self._proxy.faults.swallows:

@@ -20,7 +20,7 @@ async def test_a_registration_whose_commit_has_no_answer_is_a_503_and_its_repeti
     async with world.service(roles=["api"], config=far) as (_, client):
         await ready(client)
         cut = front.to_database.lose_answer_to if arrives else front.to_database.lose
-        trap = cut(b"COMMIT")
+        trap = cut(b"COMMIT", after=b"event_log")  # what the loops of the process commit is not meant
         first = await register(client, world, "ada", key="a-key")
         assert trap.has_sprung.is_set()
         assert await world.count("users") == int(arrives)
@@ -42,7 +42,7 @@ async def test_without_a_key_the_repetition_is_told_that_the_name_is_taken(
 ) -> None:
     async with world.service(roles=["api"], config=far) as (_, client):
         await ready(client)
-        front.to_database.lose_answer_to(b"COMMIT")
+        front.to_database.lose_answer_to(b"COMMIT", after=b"event_log")
         assert (await register(client, world, "ada")).status_code == 503
         second = await register(client, world, "ada")
 
@@ -54,7 +54,7 @@ async def test_a_read_whose_commit_has_no_answer_is_merely_unavailable(world: Wo
     async with world.service(roles=["api"], config=far) as (_, client):
         await ready(client)
         token = (await register(client, world, "ada")).json()["token"]
-        front.to_database.lose_answer_to(b"COMMIT")
+        front.to_database.lose_answer_to(b"COMMIT", after=b"users")
         answer = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
         again = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
 
