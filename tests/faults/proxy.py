@@ -165,9 +165,10 @@ class Proxy:
 
     async def _close(self) -> None:
         self._server.close()
-        for task in self._tasks:
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # the connections, and what each of them had begun
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         await asyncio.sleep(0)  # the transports close in the loop's next turn
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
