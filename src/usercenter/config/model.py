@@ -157,6 +157,8 @@ class Database(Settings, frozen=True):
     pool_max: Positive = 10
     pool_timeout_seconds: Positive = 5
     """How long a request waits for a connection before it is answered 503."""
+    answer_timeout_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    """How long a statement may go without an answer before its connection is given up: a frozen server says nothing."""
 
 
 class Cache(Settings, frozen=True):
