@@ -28,7 +28,7 @@ SETTINGS = {
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "100",
-    "group.consumer.heartbeat.interval.ms": "3000",
+    "group.consumer.heartbeat.interval.ms": "500",
     # a broker that was killed may come back only when its session is over (9 s by default)
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
