@@ -90,7 +90,7 @@ async def test_with_two_of_three_brokers_away_the_api_goes_on_and_nothing_counts
 
 
 def unhurried(config: Config) -> Config:
-    """No process dies here: leases as long as usual, so that a busy machine takes none away (and no mail comes twice)."""
+    """No process dies here: with leases as long as usual a busy machine takes none away, and no mail comes twice."""
     return replace(config, relay=replace(config.relay, lease_seconds=15), tasks=replace(config.tasks, lease_seconds=15))
 
 
