@@ -21,6 +21,11 @@ app.command(
     help="Show the life of one user: six events and all that follows, on embedded parts.",
 )
 app.command("usercenter.cli.kafka:kafka", name="kafka", help="Run one of Kafka's own tools, from the embedded jars.")
+app.command(
+    "usercenter.cli.verify:verify",
+    name="verify",
+    help="See whether all is well: the books of each group, and what is wrong.",
+)
 
 _config = App(name="config", help="The configuration.")
 _config.command(

@@ -1,4 +1,7 @@
-"""The reactions, on one screen: which group reads what, and who reacts to which event."""
+"""The reactions, on one screen: which group reads what, and who reacts to which event.
+
+A handler that is not `repeatable` is `once`: a replay leaves it out unless it is named again (mails, webhooks, sums).
+"""
 
 from usercenter.config.model import Kafka
 from usercenter.events import (
@@ -14,12 +17,13 @@ from usercenter.events import (
 )
 from usercenter.handlers.analytics import count_facts, publish_facts
 from usercenter.handlers.cache import refresh_cache
-from usercenter.handlers.erasure import confirm_deletion, purge_personal_data
-from usercenter.handlers.logins import remember_last_login, write_login_log
+from usercenter.handlers.erasure import LACKS_RECEIPT, confirm_deletion, purge_personal_data
+from usercenter.handlers.logins import LACKS_LAST_LOGIN, LACKS_LOG_LINE, remember_last_login, write_login_log
 from usercenter.handlers.notices import ask_for_security_mail, ask_for_status_notice, tell_old_address
 from usercenter.handlers.notifications import mail_lanes, send_mail, send_sms, sms_lanes
+from usercenter.handlers.security import LACKS_LOG_LINE as LACKS_SECURITY_LINE
 from usercenter.handlers.security import write_security_log
-from usercenter.handlers.settings import create_settings
+from usercenter.handlers.settings import LACKS_SETTINGS, create_settings
 from usercenter.handlers.webhooks import deliver_webhook, webhook_lanes
 from usercenter.handlers.welcome import ask_for_welcome_mail
 from usercenter.messaging.groups import Group, outside, record
@@ -28,22 +32,26 @@ from usercenter.webhooks.schedule import STANDARD
 
 def groups(kafka: Kafka) -> tuple[Group, ...]:
     """Every consumer group of the service with its handlers."""
-    facts, cache = record(publish_facts), outside(refresh_cache)
+    facts, cache = record(publish_facts), outside(refresh_cache, replay="repeatable")
     sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
     return (
         Group(
             name=kafka.group_id,
             stream="user_events",
             handlers={
-                UserRegistered: (record(create_settings), record(ask_for_welcome_mail), facts),
+                UserRegistered: (
+                    record(create_settings, replay="repeatable", lacks=LACKS_SETTINGS),
+                    record(ask_for_welcome_mail),
+                    facts,
+                ),
                 UserLoggedIn: (
-                    record(write_login_log),
-                    record(remember_last_login),
+                    record(write_login_log, replay="repeatable", lacks=LACKS_LOG_LINE),
+                    record(remember_last_login, replay="repeatable", lacks=LACKS_LAST_LOGIN),
                     facts,
                     cache,
                 ),
                 UserPasswordChanged: (
-                    record(write_security_log),
+                    record(write_security_log, replay="repeatable", lacks=LACKS_SECURITY_LINE),
                     record(ask_for_security_mail),
                     facts,
                     cache,
@@ -52,7 +60,7 @@ def groups(kafka: Kafka) -> tuple[Group, ...]:
                 UserUpdated: (record(tell_old_address), facts, cache),
                 UserDeleted: (
                     facts,
-                    record(purge_personal_data),
+                    record(purge_personal_data, replay="repeatable", lacks=LACKS_RECEIPT),
                     cache,
                     outside(confirm_deletion),
                 ),

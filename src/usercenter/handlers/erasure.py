@@ -15,6 +15,8 @@ from usercenter.messaging import outbox
 from usercenter.messaging.groups import Context, NotYet
 
 TEMPLATE: Final = "deletion_confirmation"
+LACKS_RECEIPT: Final = "not exists (select 1 from erasures r where r.user_id = e.user_id)"
+"""Where the effect of a handled deletion is not there; for `usercenter verify`."""
 _LOOK_AGAIN_SECONDS: Final = 2.0
 
 PURGES: Final[dict[str, LiteralString]] = {
@@ -26,9 +28,9 @@ PURGES: Final[dict[str, LiteralString]] = {
     "login_failures": "delete from login_failures where user_id = any(%(users)s)",
     "security_log": "delete from security_log where user_id = any(%(users)s)",
     "webhook_deliveries": "update webhook_deliveries set answer = null, error = null where user_id = any(%(users)s)",
-    "tasks": "delete from tasks where user_id = any(%(users)s) and event_id <> all(%(events)s)",
     "dead_letters": "update dead_letters set value = null, headers = '{}', error = 'erased', key = null "
-    "where user_id = any(%(users)s)",
+    "where user_id = any(%(users)s)",  # before the tasks: it waits for who is making tasks of them
+    "tasks": "delete from tasks where user_id = any(%(users)s) and event_id <> all(%(events)s)",
     "event_log": "update event_log set payload = json_build_object('id', id, 'type', type, 'user_id', user_id, "
     "'sequence', sequence, 'erased', true) where user_id = any(%(users)s)",
 }

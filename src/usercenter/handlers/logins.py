@@ -21,6 +21,13 @@ from usercenter.users.places import Places
 log = structlog.get_logger()
 
 TEMPLATE: Final = "suspicious_login"
+LACKS_LOG_LINE: Final = "not exists (select 1 from login_log l where l.event_id = e.id)"
+"""Where the effect of a handled login is not there; for `usercenter verify`."""
+LACKS_LAST_LOGIN: Final = (
+    "not exists (select 1 from last_logins l where l.user_id = e.user_id "
+    "and l.logged_in_at >= (e.payload ->> 'timestamp')::timestamptz)"
+)
+"""As above: the last login is this one, or a later one."""
 
 _Histories = Mapping[UUID, list[Known]]
 

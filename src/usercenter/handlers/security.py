@@ -1,12 +1,16 @@
 """The security log: what happened to the keys of an account, append-only."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from usercenter.db import Transaction
 from usercenter.events import UserPasswordChanged
 from usercenter.messaging.groups import Context
+
+LACKS_LOG_LINE: Final = "not exists (select 1 from security_log l where l.event_id = e.id)"
+"""Where the effect of a handled change is not there; for `usercenter verify`."""
 
 
 async def write_security_log(events: Sequence[UserPasswordChanged], tx: Transaction, context: Context) -> None:

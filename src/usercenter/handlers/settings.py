@@ -12,6 +12,8 @@ from usercenter.messaging.groups import Context
 
 FIRST_CHOICES: Final = {"mail": True, "sms": False}
 """What a new user is told, and how, until the user says otherwise."""
+LACKS_SETTINGS: Final = "not exists (select 1 from user_settings s where s.user_id = e.user_id)"
+"""Where the effect of a handled registration is not there; for `usercenter verify`."""
 
 
 async def create_settings(events: Sequence[UserRegistered], tx: Transaction, context: Context) -> None:

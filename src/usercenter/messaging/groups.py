@@ -9,7 +9,7 @@ migration.
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Literal, LiteralString, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -85,6 +85,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
 RecordFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[None]]
 OutsideFunction = Callable[[Any, Context], Awaitable[None]]
+Replay = Literal["repeatable", "once"]
+"""Whether a second run for the same event changes nothing that the first one has done."""
 LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
@@ -94,6 +96,8 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     run: RecordFunction
     schedule: Schedule | None = None
+    replay: Replay = "once"
+    lacks: LiteralString | None = None
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -104,6 +108,7 @@ class Outside(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None
     timeout_seconds: float = 300.0
     lanes: LanesFunction | None = None
+    replay: Replay = "once"
 
 
 Handler = Record | Outside
@@ -123,10 +128,19 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def record(
-    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]], *, retry: Schedule | None = None
+    function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]],
+    *,
+    retry: Schedule | None = None,
+    replay: Replay = "once",
+    lacks: LiteralString | None = None,
 ) -> Record:
-    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit."""
-    return Record(_name_of(function), function, retry)
+    """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
+
+    `replay` says what a replay may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an
+    SQL condition over the event's row `e` of event_log, true where the effect of a handled event is not there; with it
+    `usercenter verify` proves that effect.
+    """
+    return Record(_name_of(function), function, retry, replay=replay, lacks=lacks)
 
 
 def outside(
@@ -135,14 +149,15 @@ def outside(
     retry: Schedule | None = None,
     timeout_seconds: float = 300.0,
     lanes: LanesFunction | None = None,
+    replay: Replay = "once",
 ) -> Outside:
     """Declare a function (event, context) that talks to the world, at least once per event, in each user's order.
 
     An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
-    receiver holds up no other; the handler reads the name from `context.lane`.
+    receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
 
 
 def task_name(handler: str, lane: str) -> str:

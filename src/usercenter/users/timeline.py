@@ -1,20 +1,13 @@
 """What happened to a user, from the event log."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from usercenter.db import Transaction
-
-MASK: Final = "***"
-_PLAIN: Final = frozenset(
-    {"id", "type", "source", "timestamp", "version", "request_id", "user_id", "actor", "sequence", "causation_id"}
-    | {"old_status", "new_status", "deleted_by", "locale", "erased"}
-)
-"""The fields that tell nothing about who somebody is; whatever else an event may have counts as personal."""
-
+from usercenter.events.masking import masked_event
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One event."""
@@ -39,5 +32,4 @@ async def events_of(tx: Transaction, user_id: UUID, *, before: int | None, limit
 
 def masked(entry: Entry) -> Entry:
     """The same without personal data: the names of its fields stay."""
-    shown = {name: value if name in _PLAIN else MASK for name, value in entry.event.items()}
-    return msgspec.structs.replace(entry, event=shown)
+    return msgspec.structs.replace(entry, event=masked_event(entry.event))

@@ -49,6 +49,16 @@ create table operations (
 );
 create index on operations (started_at);
 
+-- What was meant to be done stays as it was said; only how far it came may change.
+create function operations_only_grow() returns trigger language plpgsql as $$
+begin
+    raise exception 'the table operations only grows: what was done stays on record';
+end $$;
+create trigger only_grow before delete or truncate on operations
+    for each statement execute function operations_only_grow();
+create trigger stay_as_said before update of id, kind, by, reason, selection, started_at on operations
+    for each statement execute function operations_only_grow();
+
 create table replays (
     operation_id uuid primary key references operations,
     handlers text[] not null,

@@ -1,0 +1,98 @@
+"""`usercenter verify`."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import msgspec
+
+from usercenter.cli import CHECK_FAILED, FINE
+from usercenter.cli.settings import ConfigFile, of_running
+
+if TYPE_CHECKING:
+    from usercenter.config import Config
+    from usercenter.messaging.operations.report import Book, Finding, Report
+
+_COLUMNS: Final = ("committed", "handled", "waiting", "parked", "dead", "missing")
+
+
+def verify(
+    *,
+    json: bool = False,
+    user: UUID | None = None,
+    kafka: bool | None = None,
+    stuck_after: float = 300,
+    config: ConfigFile = None,
+) -> int:
+    """See whether all is well: nothing lost, invented, out of order, without effect or stuck; status 1 when not.
+
+    Changes nothing, and may be run at any time. What is committed meanwhile is no false alarm.
+
+    Example: usercenter verify
+
+    Parameters
+    ----------
+    json: Print JSON.
+    user: Only what concerns this user.
+    kafka: Read all of user.events too; with --no-kafka ask the brokers nothing.
+    stuck_after: Seconds that work may lie undone before it counts as stuck.
+    """
+    report = asyncio.run(_look(of_running(config), kafka=kafka, user_id=user, stuck_after_seconds=stuck_after))
+    if json:
+        print(msgspec.json.encode(_whole(report)).decode())  # noqa: T201
+    else:
+        _show(report)
+    return FINE if report.is_fine else CHECK_FAILED
+
+
+async def _look(config: "Config", *, kafka: bool | None, user_id: UUID | None, stuck_after_seconds: float) -> "Report":
+    from usercenter.db import Database
+    from usercenter.events import EVENTS, Registry
+    from usercenter.extension.loading import extended
+    from usercenter.handlers import groups
+    from usercenter.messaging.operations.verify import verify as look
+
+    events, every_group = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
+    database = Database(config.database)
+    await database.open()
+    try:
+        return await look(
+            config,
+            database=database,
+            groups=every_group,
+            registry=Registry(events),
+            stuck_after_seconds=stuck_after_seconds,
+            reads_kafka=kafka is not False,
+            reads_whole_topic=kafka is True,
+            user_id=user_id,
+        )
+    finally:
+        await database.close()
+
+
+def _whole(report: "Report") -> dict[str, object]:
+    return {"is_fine": report.is_fine, **msgspec.structs.asdict(report)}
+
+
+def _show(report: "Report") -> None:
+    width = max([len("group"), *(len(book.group) for book in report.books)])
+    print(f"{'group':<{width}}" + "".join(f"  {name:>10}" for name in _COLUMNS))  # noqa: T201
+    for book in report.books:
+        print(f"{book.group:<{width}}" + _numbers(book))  # noqa: T201
+    for finding in report.findings:
+        print("\n" + _lines(finding))  # noqa: T201
+    for note in report.notes:
+        print(f"not looked at: {note}", file=sys.stderr)  # noqa: T201
+    print("all is well" if report.is_fine else f"{len(report.findings)} findings", file=sys.stderr)  # noqa: T201
+
+
+def _numbers(book: "Book") -> str:
+    return "".join(f"  {getattr(book, name):>10}" for name in _COLUMNS)
+
+
+def _lines(finding: "Finding") -> str:
+    rest = finding.count - len(finding.examples)
+    examples = [*finding.examples, f"and {rest} more"] if rest > 0 and finding.examples else finding.examples
+    lines = [f"{finding.invariant}: {finding.count} {finding.what}", *(f"    {each}" for each in examples)]
+    return "\n".join([*lines, f"  next: {finding.next_step}"])
