@@ -76,6 +76,8 @@ class Consumer(Settings, frozen=True):
     heartbeat_interval_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
     auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    crashes: Annotated[int, Meta(ge=1, le=100)] = 3
+    """An event in whose handling so many processes ended is not handled any more; it becomes a dead letter."""
 
 
 class Kafka(Settings, frozen=True):

@@ -8,21 +8,10 @@ from structlog.contextvars import bind_contextvars
 from usercenter.db import Database
 from usercenter.events import Registry
 from usercenter.messaging import tasks
-from usercenter.messaging.calls import call
+from usercenter.messaging.calls import NeverEnded, call
 from usercenter.messaging.groups import Context, Handler, Outside
 from usercenter.messaging.tasks import Task
 from usercenter.points import reached
-
-
-class NeverEnded(Exception):
-    """The attempt before this one began and never ended: its process was killed, perhaps by this very event."""
-
-    def __init__(self, task: Task) -> None:
-        before = task.last_error if task.last_error and not task.last_error.startswith(NeverEnded.__name__) else None
-        super().__init__(
-            f"attempt {task.attempts - 1} began and never ended: its process was killed, or lost its lease"
-            + (f"; the error before it: {before}" if before else "")
-        )
 
 
 class NoLongerOurs(Exception):
@@ -47,7 +36,7 @@ class Attempts:
         having tried, when the last attempt did not end; NoLongerOurs when nothing is left to be done.
         """
         if task.attempts - task.ended > 1:
-            raise NeverEnded(task)
+            raise _never_ended(task)
         event = self._registry.decode(task.payload)
         bind_contextvars(event_id=str(task.event_id), request_id=event.request_id)
         reached("task.begun")
@@ -59,7 +48,15 @@ class Attempts:
             reached("task.done")
             return event.request_id
         async with self._database.transaction() as tx:
-            await call(handler.run, [event], tx, context)
+            await call(handler.run, [event], tx, context, timeout_seconds=handler.timeout_seconds)
             if not await tasks.finish(tx, [task.position]):
                 raise NoLongerOurs
         return event.request_id
+
+
+def _never_ended(task: Task) -> NeverEnded:
+    before = task.last_error if task.last_error and not task.last_error.startswith(NeverEnded.__name__) else None
+    return NeverEnded(
+        f"attempt {task.attempts - 1} began and never ended: its process was killed, or lost its lease"
+        + (f"; the error before it: {before}" if before else "")
+    )

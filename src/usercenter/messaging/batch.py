@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from uuid import UUID, uuid5
 
 from usercenter.events import Event, Registry, Undecodable, UnknownType
+from usercenter.events.cloudevents import is_structured
 
 _COORDINATES: Final = UUID("5f0c1c5e-6d0e-5b7b-9a39-0f6a4d1d2b11")  # namespace of ids for messages that have none
 _EARLIEST: Final = datetime(2, 1, 1, tzinfo=UTC)
@@ -47,17 +48,17 @@ class Item(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A message that is no event, and why."""
+    """A message that is no event, or is never to be looked at again, and why."""
 
     message: Received
-    error: Undecodable
+    error: Exception
 
 
 class Batch(NamedTuple):
     """A batch, read."""
 
     topic: str
-    messages: int
+    messages: Sequence[Received]
     items: list[Item]
     broken: list[Broken]
     unknown: int
@@ -77,9 +78,16 @@ def read(messages: Sequence[Received], registry: Registry) -> Batch:
         except UnknownType:
             unknown += 1
         else:
-            is_flat = flat is message.value
-            items.append(Item(event, message if is_flat else message._replace(value=flat)))  # a task needs no headers
-    return Batch(messages[0].topic, len(messages), items, broken, unknown)
+            items.append(Item(event, message if flat is message.value else _flattened(message, flat)))
+    return Batch(messages[0].topic, messages, items, broken, unknown)
+
+
+def _flattened(message: Received, flat: bytes) -> Received:
+    """The message with its event in our flat form, and with headers that can be read together with it again."""
+    headers = message.headers
+    if is_structured(headers):
+        headers = {**headers, "content-type": "application/json", "original_content_type": headers["content-type"]}
+    return message._replace(value=flat, headers=headers)
 
 
 def _check(event: Event) -> None:

@@ -4,6 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
+class NeverEnded(Exception):
+    """It was begun before and never came to an end: its process was killed, perhaps by this very event."""
+
+    def __init__(self, reason: str, *, times: int = 1) -> None:
+        super().__init__(reason)
+        self.times = times
+
+
 class HandlerBroke(Exception):
     """A handler raised what is no failure of its event: a cancellation that nobody asked for, an exit, a panic."""
 

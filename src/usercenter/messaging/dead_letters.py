@@ -15,14 +15,12 @@ import structlog
 from usercenter.db import Transaction
 from usercenter.events import new_id
 from usercenter.messaging import outbox
+from usercenter.messaging.fingerprints import fingerprint_of_text
 from usercenter.messaging.outbox import RawMessage, Row
+from usercenter.messaging.reasons import printable, storable
 from usercenter.messaging.shards import SHARDS, shard_of
 
 log = structlog.get_logger()
-
-LONGEST_ERROR: Final = 2_000
-"""Characters of an error that are kept."""
-_MOST_OF_A_GROUP: Final = 5
 
 
 class DeadLetter(NamedTuple):
@@ -44,27 +42,8 @@ class DeadLetter(NamedTuple):
     task_position: int | None
     attempts: int
     error: str
-
-
-def describe(error: BaseException) -> str:
-    """The error as text that PostgreSQL and Kafka can store; never raises, whatever the exception is like.
-
-    It may quote data of the event, so it belongs into the table and not into the log.
-    """
-    try:
-        text = str(error)
-        if isinstance(error, BaseExceptionGroup):
-            text += ": " + "; ".join(map(describe, error.exceptions[:_MOST_OF_A_GROUP]))
-    except Exception:  # noqa: BLE001  # an exception whose own __str__ raises still has to be recorded
-        text = "(its message cannot be shown)"
-    name = type(error).__name__
-    whole = f"{name}: {text}" if text else name
-    return storable(whole[:LONGEST_ERROR])[:LONGEST_ERROR]
-
-
-def storable(text: str) -> str:
-    """The text with what neither a text column nor UTF-8 can hold written out."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\0")
+    fingerprint: str
+    """The same for all letters with this cause: `messaging/fingerprints.py`."""
 
 
 async def add(tx: Transaction, letters: Sequence[DeadLetter]) -> None:
@@ -110,7 +89,8 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
         user_id=None,
         task_position=None,
         attempts=1,
-        error=error[:LONGEST_ERROR],
+        error=printable(error),
+        fingerprint=fingerprint_of_text("unsendable", error),
     )
     await _keep(tx, letter)
     log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
@@ -156,7 +136,7 @@ def _reason(letter: DeadLetter) -> dict[str, str]:
 
 _KEEP: Final = """
 insert into dead_letters (group_name, handler, topic, kafka_partition, kafka_offset, key, value, headers, event_id,
-    event_type, user_id, task_position, attempts, error)
+    event_type, user_id, task_position, attempts, error, fingerprint)
 values (%(group)s, %(handler)s, %(topic)s, %(partition)s, %(offset)s, %(key)s, %(value)s, %(headers)s, %(event_id)s,
-    %(event_type)s, %(user_id)s, %(task_position)s, %(attempts)s, %(error)s)
+    %(event_type)s, %(user_id)s, %(task_position)s, %(attempts)s, %(error)s, %(fingerprint)s)
 """

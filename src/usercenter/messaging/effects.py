@@ -90,6 +90,10 @@ class Effects:
         else:
             self.done.append(done)
 
+    def give_up(self, handler: Record, items: Sequence[Item], error: Exception) -> None:
+        """Do not run it for these any more."""
+        self.failed += [Failed(handler, item, error, None) for item in items]
+
     def _free(self, handler: Record, items: Sequence[Item]) -> list[Item]:
         free = []
         for item in items:
@@ -102,7 +106,8 @@ class Effects:
     async def _run(self, handler: Record, items: Sequence[Item]) -> Done:
         started = time.perf_counter()
         reached("handler.begun")
-        await call(handler.run, [item.event for item in items], self._tx, self._context)
+        events = [item.event for item in items]
+        await call(handler.run, events, self._tx, self._context, timeout_seconds=handler.timeout_seconds)
         return Done(handler.name, items, time.perf_counter() - started)
 
     async def _check_deferred(self) -> None:

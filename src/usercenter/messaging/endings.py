@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.messaging import dead_letters, tasks
-from usercenter.messaging.attempts import NeverEnded
+from usercenter.messaging.calls import NeverEnded
 from usercenter.messaging.dead_letters import DeadLetter
+from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Handler, NotYet, PermanentFailure, RetryLater, Schedule
+from usercenter.messaging.reasons import describe
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
 
@@ -145,7 +148,7 @@ class Ledger:
         if wait is None:
             if await tasks.bury(tx, task):
                 letters.append(self._letter(task, error, attempts))
-        elif await tasks.fail(tx, task, attempts=attempts, error=dead_letters.describe(error), wait_seconds=wait):
+        elif await tasks.fail(tx, task, attempts=attempts, error=describe(error), wait_seconds=wait):
             parked.append(Parked(task, error, attempts, wait))
 
     def _log_done(self, done: list[Done]) -> None:
@@ -167,11 +170,12 @@ class Ledger:
             offset=task.offset,
             key=task.key,
             value=task.payload,
-            headers={},
+            headers=msgspec.json.decode(task.headers, type=dict[str, str]),
             event_id=task.event_id,
             event_type=task.event_type,
             user_id=task.user_id,
             task_position=task.position,
             attempts=attempts,
-            error=dead_letters.describe(error),
+            error=describe(error),
+            fingerprint=fingerprint(error),
         )

@@ -96,6 +96,7 @@ class Record(msgspec.Struct, frozen=True):
     name: str
     run: RecordFunction
     schedule: Schedule | None = None
+    timeout_seconds: float = 20.0
     replay: Replay = "once"
     lacks: LiteralString | None = None
 
@@ -131,16 +132,20 @@ def record(
     function: Callable[[Sequence[E], Transaction, Context], Awaitable[None]],
     *,
     retry: Schedule | None = None,
+    timeout_seconds: float = 20.0,
     replay: Replay = "once",
     lacks: LiteralString | None = None,
 ) -> Record:
     """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
 
+    When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
+    which of its events is to blame is then found by halving, each half with the same limit.
+
     `replay` says what a replay may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an
     SQL condition over the event's row `e` of event_log, true where the effect of a handled event is not there; with it
     `usercenter verify` proves that effect.
     """
-    return Record(_name_of(function), function, retry, replay=replay, lacks=lacks)
+    return Record(_name_of(function), function, retry, timeout_seconds, replay=replay, lacks=lacks)
 
 
 def outside(

@@ -60,13 +60,13 @@ class Outcome(NamedTuple):
         log.info(
             "kafka.batch_handled",
             group=self.group,
-            messages=self.batch.messages,
+            messages=len(self.batch.messages),
             repeated=self.repeated,
             skipped=self.batch.unknown,
             failed=len(self.effects.failed),
             undecodable=len(self.batch.broken),
         )
-        if self.batch.messages > log_each:
+        if len(self.batch.messages) > log_each:
             return
         for event, message in self.batch.items:
             log.info(

@@ -2,7 +2,8 @@
 
 In this order: read what the bytes say, admit what the inbox does not know, run the record handlers, leave the outside
 handlers to the task runner, keep what cannot be read as dead letters. Either all of it is committed or nothing is; the
-offsets are stored afterwards, so a crash repeats the batch and the inbox takes the second effect away.
+offsets are stored afterwards, so a crash repeats the batch and the inbox takes the second effect away. Before it begins
+it is marked as begun (`messaging/begun.py`), so an event that kills its process is caught as well.
 """
 
 import time
@@ -16,11 +17,13 @@ from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import dead_letters, erasures, inbox, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
-from usercenter.messaging.dead_letters import DeadLetter
-from usercenter.messaging.effects import Effects, Failed, Later
-from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule, task_name
+from usercenter.messaging.begun import Mark, Marks, parted
+from usercenter.messaging.calls import NeverEnded
+from usercenter.messaging.effects import Effects
+from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule
+from usercenter.messaging.leftovers import Leftovers
 from usercenter.messaging.outcome import Outcome
-from usercenter.messaging.tasks import Lane, NewTask
+from usercenter.messaging.tasks import Lane
 from usercenter.metrics import Metrics
 from usercenter.points import reached
 
@@ -51,28 +54,68 @@ class Router:
         self._schedule = schedule
         self._metrics = metrics
         self._log_each = config.logging.each_event_up_to
+        self._crashes = config.kafka.consumer.crashes
+        self._marks = Marks(group.name, database)
+        self._leftovers = Leftovers(group)
 
     async def handle(self, messages: Sequence[Received]) -> None:
         """Handle a batch whole; returns when it is committed. May be called again with the same messages.
 
-        Raises only errors that concern the whole batch (the database is gone): repeat it later.
+        What an earlier process died of is found and handled one by one, and given up in the end. Raises only errors
+        that concern the whole batch (the database is gone, the group has stopped): repeat it later.
         """
-        if not messages:
-            return
-        started = time.perf_counter()
-        batch = read(messages, self._registry)
+        rest = messages
         try:
-            outcome = await self._commit(batch, is_isolating=False)
-        except Exception as error:
-            if is_transient(error):
+            while rest:
+                rest = await self._begin(rest)
+        except BaseException:
+            await self._marks.give_back()
+            raise
+
+    async def _begin(self, messages: Sequence[Received]) -> Sequence[Received]:
+        """Handle them, up to and with those that are suspected; returns what is left."""
+        suspects = await self._marks.begin(messages)
+        if not suspects:
+            await self._handle(messages)
+            return ()
+        calm, suspected, rest = parted(messages, suspects)
+        log.warning("kafka.batch_met_again", group=self.group.name, suspected=len(suspected), reason="a process ended")
+        if calm:
+            await self._handle(calm)
+        for message, mark in suspected:
+            await self._handle_alone(message, mark)
+        return rest
+
+    async def _handle_alone(self, message: Received, mark: Mark) -> None:
+        await self._marks.begin_alone(message, attempts=mark.attempts + 1)
+        has_killed = mark.first == mark.last and mark.attempts >= self._crashes
+        if not has_killed:
+            await self._handle([message])
+            return
+        reason = f"its process ended {self._crashes} times while handling it; it was not run again"
+        error = NeverEnded(reason, times=self._crashes)
+        if mark.attempts > self._crashes:  # even to give it up was too much: nothing looks at its bytes any more
+            await self._handle_read(Batch(message.topic, [message], [], [Broken(message, error)], 0))
+        else:
+            await self._handle_read(read([message], self._registry), error)
+
+    async def _handle(self, messages: Sequence[Received]) -> None:
+        await self._handle_read(read(messages, self._registry))
+
+    async def _handle_read(self, batch: Batch, error: NeverEnded | None = None) -> None:
+        started = time.perf_counter()
+        try:
+            outcome = await self._commit(batch, is_isolating=False, error=error)
+        except Exception as failure:
+            if is_transient(failure):
                 raise
-            log.warning("kafka.batch_isolated", group=self.group.name, error=type(error).__name__)
-            outcome = await self._commit(batch, is_isolating=True)
+            log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
+            outcome = await self._commit(batch, is_isolating=True, error=error)
         reached("batch.committed")
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
         outcome.tell(metrics=self._metrics, clock=self._context.clock, log_each=self._log_each)
 
-    async def _commit(self, batch: Batch, *, is_isolating: bool) -> Outcome:
+    async def _commit(self, batch: Batch, *, is_isolating: bool, error: NeverEnded | None) -> Outcome:
         async with self._database.transaction() as tx:
             items, broken, repeated = await self._admit(tx, batch)
             items = await erasures.without_erased(tx, items)
@@ -82,14 +125,17 @@ class Router:
             for name, handler in self._handlers.items():  # the table's order, the same in every process: no deadlock
                 if isinstance(handler, Outside):
                     await effects.leave(handler, by_handler[name])
+                elif error is not None:
+                    effects.give_up(handler, by_handler[name], error)
                 elif is_isolating:
                     await effects.isolate(handler, by_handler[name])
                 else:
                     await effects.record(handler, by_handler[name])
-            letters = [self._unread(each) for each in broken]
-            letters += [self._given_up(each) for each in effects.failed if each.wait_seconds is None]
-            await tasks.add(tx, [self._task(each) for each in effects.later])
+            letters = [self._leftovers.unread(each) for each in broken]
+            letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
+            await tasks.add(tx, [self._leftovers.task(each) for each in effects.later])
             await dead_letters.add(tx, letters)
+            await self._marks.close(tx, batch.messages)
             reached("batch.effects_done")
         return Outcome(self.group.name, batch, effects, letters, repeated)
 
@@ -119,51 +165,3 @@ class Router:
         names = [name for name in by_handler if isinstance(self._handlers[name], Record)]
         users = {item.event.user_id for name in names for item in by_handler[name]}
         return await tasks.busy_lanes(tx, names, users) if names else set()
-
-    def _task(self, later: Later | Failed) -> NewTask:
-        failed = later if isinstance(later, Failed) else None
-        event, message = later.item
-        return NewTask(
-            handler=later.handler.name if isinstance(later, Failed) else task_name(later.handler.name, later.lane),
-            user_id=event.user_id,
-            sequence=event.sequence,
-            event_id=event.id,
-            event_type=event.type,
-            key=message.key,
-            payload=message.value or b"",
-            group=self.group.name,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            attempts=1 if failed else 0,
-            delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
-            last_error=dead_letters.describe(failed.error) if failed else None,
-            occurred_at=event.occurred_at,
-        )
-
-    def _unread(self, broken: Broken) -> DeadLetter:
-        return self._letter(broken.message, handler="decode", error=broken.error)
-
-    def _given_up(self, failed: Failed) -> DeadLetter:
-        event = failed.item.event
-        letter = self._letter(failed.item.message, handler=failed.handler.name, error=failed.error)
-        return letter._replace(event_id=event.id, event_type=event.type, user_id=event.user_id)
-
-    def _letter(self, message: Received, *, handler: str, error: Exception) -> DeadLetter:
-        return DeadLetter(
-            group=self.group.name,
-            handler=handler,
-            stream=self.group.stream,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            key=message.key,
-            value=message.value,
-            headers=message.headers,
-            event_id=None,
-            event_type=None,
-            user_id=None,
-            task_position=None,
-            attempts=1,
-            error=dead_letters.describe(error),
-        )

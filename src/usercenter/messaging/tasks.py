@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from usercenter.db import Transaction
 from usercenter.messaging.shards import shard_of
 
@@ -39,6 +41,8 @@ class NewTask(NamedTuple):
     delay_seconds: float
     last_error: str | None
     occurred_at: datetime
+    headers: Mapping[str, str]
+    """Those of the event's message, for a dead letter."""
 
 
 class Waiting(NamedTuple):
@@ -66,6 +70,8 @@ class Task(NamedTuple):
     event_type: str
     key: bytes | None
     payload: bytes
+    headers: str
+    """Those of the event's message, as JSON: a dead letter needs them, an attempt does not."""
     group: str
     topic: str
     partition: int
@@ -93,7 +99,7 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     """Leave work to the runner, in this order within each lane. Does not commit."""
     if not tasks:
         return
-    rows = [(*task, shard_of(task.user_id)) for task in tasks]
+    rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
     await tx.execute(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
@@ -192,13 +198,15 @@ def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 
 _ADD: Final = """
 insert into tasks (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, ended, next_attempt_at, last_error, occurred_at, shard)
+    kafka_offset, attempts, ended, next_attempt_at, last_error, occurred_at, headers, shard)
 select handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, attempts, attempts, now() + make_interval(secs => delay), last_error, occurred_at, shard
+    kafka_offset, attempts, attempts, now() + make_interval(secs => delay), last_error, occurred_at, headers::json,
+    shard
 from unnest(%b::text[], %b::uuid[], %b::bigint[], %b::uuid[], %b::text[], %b::bytea[], %b::bytea[], %b::text[],
-    %b::text[], %b::int[], %b::bigint[], %b::int[], %b::float8[], %b::text[], %b::timestamptz[], %b::smallint[])
+    %b::text[], %b::int[], %b::bigint[], %b::int[], %b::float8[], %b::text[], %b::timestamptz[], %b::text[],
+    %b::smallint[])
 with ordinality as t (handler, user_id, sequence, event_id, event_type, key, payload, group_name, topic,
-    kafka_partition, kafka_offset, attempts, delay, last_error, occurred_at, shard, n)
+    kafka_partition, kafka_offset, attempts, delay, last_error, occurred_at, headers, shard, n)
 order by n
 """
 
@@ -221,8 +229,8 @@ and shard = any(array(select shard from leases where kind = 'tasks' and owner = 
 and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
 )
-returning position, handler, user_id, event_id, event_type, key, payload, group_name, topic, kafka_partition,
-    kafka_offset, shard, attempts, ended, last_error, occurred_at
+returning position, handler, user_id, event_id, event_type, key, payload, headers::text, group_name, topic,
+    kafka_partition, kafka_offset, shard, attempts, ended, last_error, occurred_at
 """
 
 _FAIL: Final = """

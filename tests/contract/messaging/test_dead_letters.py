@@ -46,7 +46,7 @@ async def test_a_task_that_is_given_up_is_published_with_all_that_is_known_of_it
         "user.logged_in",
     )
     assert row.shard == shard_of(event.user_id)
-    assert row.headers == {
+    assert row.headers == sent.headers | {
         "original_topic": TOPIC,
         "original_partition": "2",
         "original_offset": str(sent.offset),
@@ -119,3 +119,17 @@ async def test_letters_are_told_to_the_gauges_until_they_are_settled(desk: Desk)
         await tx.execute("update dead_letters set settled_at = now()")
     assert await look("dead_letters", handler="first") == 0
     assert await look("dead_letters", handler="decode") is None
+
+
+async def test_letters_with_one_cause_have_one_fingerprint_in_a_batch_and_in_a_task(desk: Desk) -> None:
+    effects = Effects()
+    effects.fails = lambda handler, event: PermanentFailure(f"no such address: {event.user_id}")
+    group = of_logins(record(effects.record("first")), outside(effects.outside("send")))
+
+    await desk.router(group).handle([*messages(login(), login()), message(value=b"broken")])
+    await desk.all_done(group)
+
+    prints = dict(await desk.world.rows("select handler, min(fingerprint) from dead_letters group by handler"))
+    assert await desk.world.value("select count(distinct fingerprint) from dead_letters") == 2
+    assert prints["first"] == prints["send"] != prints["decode"]
+    assert min(map(len, prints.values())) == 12

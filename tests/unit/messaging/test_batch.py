@@ -65,3 +65,27 @@ def test_a_message_without_an_id_is_known_by_its_place_and_its_bytes() -> None:
         first._replace(value=b"b"),
     ]
     assert len({first.fallback_id, *(other.fallback_id for other in others)}) == 5
+
+
+def test_an_event_in_another_form_keeps_its_headers_and_can_be_read_again_with_them() -> None:
+    event = login()
+    whole = {
+        "specversion": "1.0",
+        "id": "no uuid",
+        "source": "elsewhere",
+        "type": event.type,
+        "time": "2026-07-01T00:00:00Z",
+        "subject": str(event.user_id),
+        "data": {"username": "ada", "email": "ada@example.com"},
+    }
+    headers = {"content-type": "application/cloudevents+json; charset=utf-8", "traceparent": "00-1-2-01", "x": "y"}
+
+    [item] = read([message(value=msgspec.json.encode(whole), headers=headers)], REGISTRY).items
+
+    kept = item.message.headers
+    assert (kept["traceparent"], kept["x"], kept["original_content_type"]) == (
+        "00-1-2-01",
+        "y",
+        headers["content-type"],
+    )
+    assert read([item.message], REGISTRY).items[0].event == item.event

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usercenter.messaging.dead_letters import LONGEST_ERROR, describe
+from usercenter.messaging.reasons import LONGEST_ERROR, describe
 
 texts = st.text(st.characters(exclude_categories=()))
 
