@@ -9,6 +9,7 @@ import msgspec
 from usercenter.db import Transaction
 from usercenter.events.masking import masked_event
 
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One event."""
 

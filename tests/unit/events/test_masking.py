@@ -48,7 +48,8 @@ def test_whatever_looks_like_a_person_is_hidden(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "harmless", ["TimeoutError", "OSError: [Errno 111] Connect call failed", f"LookupError: event {new_id()}", "at `$.x`"]
+    "harmless",
+    ["TimeoutError", "OSError: [Errno 111] Connect call failed", f"LookupError: event {new_id()}", "at `$.x`"],
 )
 def test_what_tells_nothing_stays(harmless: str) -> None:
     assert masked_text(harmless, EVENT) == harmless
