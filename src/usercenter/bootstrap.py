@@ -1,13 +1,14 @@
 """The parts of one process, joined: the only place that knows all of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
 import redis.asyncio as redis
 import structlog
+from msgspec.structs import replace
 from sqlalchemy.exc import OperationalError
 
 from usercenter import migrations
@@ -24,7 +25,8 @@ from usercenter.handlers import groups
 from usercenter.handlers.erasure import Witnesses
 from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
-from usercenter.messaging.groups import Context, handlers_by_name
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.groups import Context, Group, handlers_by_name
 from usercenter.messaging.post import Post
 from usercenter.metrics import Metrics
 from usercenter.notify.mail import Mailer
@@ -65,6 +67,30 @@ async def running(
         await service.stop()
 
 
+class Workshop(NamedTuple):
+    """What an operator's command works with."""
+
+    database: Database
+    groups: Sequence[Group]
+    registry: Registry
+    context: Context
+    """What the handlers get, with all their services."""
+    streams: Mapping[str, str]
+    """By topic."""
+
+
+@asynccontextmanager
+async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
+    """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
+    config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
+    service = Service(config, roles=(), clock=clock or SystemClock())
+    await service.database.open()
+    try:
+        yield service.workshop()
+    finally:
+        await service.stop()
+
+
 class Service:
     """All parts of one process."""
 
@@ -87,12 +113,14 @@ class Service:
         self._webhooks = webhooks_of(config, database=self.database, clock=clock)
         self._loops = Loops()
         events, self._groups = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
+        self._registry = Registry(events)
+        self._context = Context(clock=clock, services=self._for_handlers())
         self._post = Post(
             config,
             groups=self._groups,
-            registry=Registry(events),
+            registry=self._registry,
             database=self.database,
-            context=Context(clock=clock, services=self._for_handlers()),
+            context=self._context,
             metrics=self.metrics,
             has_relay="relay" in roles,
             has_worker="worker" in roles,
@@ -110,6 +138,11 @@ class Service:
         """Where the process answers HTTP."""
         host, port = self._server.address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def workshop(self) -> Workshop:
+        """What operators work with."""
+        streams = {topic: stream for stream, topic in topics_by_stream(self.config.kafka).items()}
+        return Workshop(self.database, self._groups, self._registry, self._context, streams)
 
     def problems(self) -> list[str]:
         """What keeps this process from working; empty when it is ready."""

@@ -41,13 +41,14 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.operations.selection import SelectionInvalid
     from usercenter.messaging.topics import TopicMissing
     from usercenter.notify.errors import TemplateUnknown
     from usercenter.server import PortTaken
 
     if isinstance(error, CommandFailed):
         return error.status
-    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown):
+    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid):
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE

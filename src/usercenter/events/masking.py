@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
@@ -45,7 +46,7 @@ def masked_text(text: str, value: bytes | None = None) -> str:
     """
     for secret in sorted(set(_secrets(value)), key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return _TELLING.sub(MASK, text)
+    return _TELLING.sub(_hidden, text)
 
 
 def fields_of_bytes(value: bytes | None) -> dict[str, Any] | None:
@@ -72,3 +73,11 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from _texts(each)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    """The address of one of our own machines tells nothing about a user: a user's own is hidden with the event."""
+    try:
+        return found[0] if ip_address(found[0]).is_private else MASK
+    except ValueError:
+        return MASK

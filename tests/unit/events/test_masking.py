@@ -32,8 +32,8 @@ def test_an_error_does_not_tell_what_the_event_says() -> None:
         '"ada"',
         "ada.b+c@mail.example.com",
         "+49 30 123456-7",
-        "192.168.7.1",
-        "2001:db8::17",
+        "93.184.216.34",
+        "2a00:1450::17",
         "Key (email)=(ada@example.com) already exists",
         "Failing row contains (1, ada, (x), null)",
     ],
@@ -43,13 +43,19 @@ def test_whatever_looks_like_a_person_is_hidden(secret: str) -> None:
 
     assert shown.startswith("OSError: 550 refused ")
     assert "***" in shown
-    for part in ("ada", "123456", "192.168", "2001", "x"):
+    for part in ("ada", "123456", "93.184", "2a00", "x"):
         assert part not in shown.removeprefix("OSError: 550 refused ").replace("exists", "")
 
 
 @pytest.mark.parametrize(
     "harmless",
-    ["TimeoutError", "OSError: [Errno 111] Connect call failed", f"LookupError: event {new_id()}", "at `$.x`"],
+    [
+        "TimeoutError",
+        "OSError: [Errno 111] Connect call failed",
+        f"LookupError: event {new_id()}",
+        "at `$.x`",
+        "no 10.0.0.7",
+    ],
 )
 def test_what_tells_nothing_stays(harmless: str) -> None:
     assert masked_text(harmless, EVENT) == harmless

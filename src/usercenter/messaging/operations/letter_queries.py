@@ -71,9 +71,9 @@ async def one(tx: Transaction, id_: int) -> Letter | None:
     return _letter(row) if row else None
 
 
-async def causes(tx: Transaction, filter_: Filter, *, limit: int) -> list[Cause]:
-    """What the open letters died of, the most frequent first."""
-    rows = await tx.fetch_all(_CAUSES, filter_.parameters() | {"limit": limit})
+async def causes(tx: Transaction, filter_: Filter, *, limit: int, upper: int | None = None) -> list[Cause]:
+    """What the open letters (up to this id) died of, the most frequent first."""
+    rows = await tx.fetch_all(_CAUSES, filter_.parameters() | {"limit": limit, "upper": upper})
     return [Cause(**dict(zip(Cause.__struct_fields__, row, strict=True))) for row in rows]
 
 
@@ -128,7 +128,8 @@ _CAUSE: Final = "coalesce(nullif(fingerprint, ''), split_part(error, ':', 1))"
 _COLUMNS: Final = f"""id, group_name, handler, topic, kafka_partition, kafka_offset, key, value, headers, event_id,
     event_type, user_id, task_position, attempts, error, {_CAUSE}, died_at, settled_at, settled_how, operation_id"""
 
-_MATCHES: Final = f"""(%(handler)s::text is null or %(handler)s in (handler, split_part(handler, '/', 1)))
+_MATCHES: Final = f"""(%(id)s::bigint is null or id = %(id)s)
+and (%(handler)s::text is null or %(handler)s in (handler, split_part(handler, '/', 1)))
 and (%(type)s::text is null or event_type = %(type)s)
 and (%(user)s::uuid is null or user_id = %(user)s)
 and (%(since)s::timestamptz is null or died_at >= %(since)s)
@@ -147,7 +148,8 @@ _CAUSES: Final = f"""
 with by_cause as (
     select split_part(handler, '/', 1) as handler, {_CAUSE} as cause, event_type, count(*) as number,
         min(died_at) as first_at, max(died_at) as last_at, max(id) as example
-    from dead_letters where settled_at is null and {_MATCHES}
+    from dead_letters
+    where settled_at is null and (%(upper)s::bigint is null or id <= %(upper)s) and {_MATCHES}
     group by 1, 2, 3
 )
 select c.handler, c.cause, c.event_type, c.number, c.first_at, c.last_at, c.example, d.error, d.value

@@ -24,6 +24,8 @@ class SelectionInvalid(Exception):
 class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which letters or tasks; what is not given excludes nothing."""
 
+    id: int | None = None
+    """Of a letter, or the position of a task."""
     handler: str | None = None
     """With or without the lane of its own behind `/`."""
     type: str | None = None

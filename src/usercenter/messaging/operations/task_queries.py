@@ -59,12 +59,6 @@ async def call_now(tx: Transaction, selection: Selection) -> int:
     return int(row[0]) if row else 0
 
 
-async def call_one(tx: Transaction, position: int) -> int:
-    """As `call_now` for the lane whose head this task is; 0 when it is none, or is not parked. Does not commit."""
-    row = await tx.fetch_one(_CALL_ONE, (position,))
-    return int(row[0]) if row else 0
-
-
 def _task(row: Any) -> TaskRow:
     return TaskRow(**dict(zip(TaskRow.__struct_fields__, row, strict=True)))
 
@@ -74,7 +68,8 @@ _STATE: Final = "case when last_error is not null or next_attempt_at > now() the
 _COLUMNS: Final = f"""position, handler, {_STATE}, user_id, sequence, event_id, event_type, payload, headers,
     group_name, topic, kafka_partition, kafka_offset, attempts, next_attempt_at, last_error, occurred_at, created_at"""
 
-_MATCHES: Final = f"""(%(handler)s::text is null or %(handler)s in (handler, split_part(handler, '/', 1)))
+_MATCHES: Final = f"""(%(id)s::bigint is null or position = %(id)s)
+and (%(handler)s::text is null or %(handler)s in (handler, split_part(handler, '/', 1)))
 and (%(type)s::text is null or event_type = %(type)s)
 and (%(user)s::uuid is null or user_id = %(user)s)
 and (%(since)s::timestamptz is null or created_at >= %(since)s)
@@ -94,28 +89,13 @@ _FREEZE: Final = f"""
 select coalesce(max(position), 0), count(*) from tasks t where next_attempt_at > now() and {_IS_HEAD} and {_MATCHES}
 """
 
-_NOW: Final = """, called as (
+_CALL: Final = f"""
+with heads as (
+    select user_id, handler, position from tasks t
+    where position <= %(upper)s and next_attempt_at > now() and {_IS_HEAD} and {_MATCHES}
+), called as (
     update tasks t set next_attempt_at = now() from heads h
     where t.user_id = h.user_id and t.handler = h.handler and t.position >= h.position and t.next_attempt_at > now()
 )
 select count(*) from heads
 """
-
-_CALL: Final = (
-    f"""
-with heads as (
-    select user_id, handler, position from tasks t
-    where position <= %(upper)s and next_attempt_at > now() and {_IS_HEAD} and {_MATCHES}
-)
-"""
-    + _NOW
-)
-
-_CALL_ONE: Final = (
-    f"""
-with heads as (
-    select user_id, handler, position from tasks t where position = %s and next_attempt_at > now() and {_IS_HEAD}
-)
-"""
-    + _NOW
-)

@@ -19,16 +19,3 @@ async def retry_now(database: Database, selection: Selection, *, by: str, reason
         await running.note(tx, {"lanes": called})
         tx.wake_after_commit(tasks.SIGNAL)
     return called
-
-
-async def retry_one_now(database: Database, position: int, *, by: str) -> int:
-    """As `retry_now` for the lane of this task, if it is parked at its head; returns 1 or 0."""
-    facts = {"position": position}
-    async with (
-        audit.operation(database, kind="tasks.retry_now", by=by, selection=facts) as running,
-        database.transaction() as tx,
-    ):
-        called = await task_queries.call_one(tx, position)
-        await running.note(tx, {"lanes": called})
-        tx.wake_after_commit(tasks.SIGNAL)
-    return called

@@ -59,20 +59,28 @@ create trigger only_grow before delete or truncate on operations
 create trigger stay_as_said before update of id, kind, by, reason, selection, started_at on operations
     for each statement execute function operations_only_grow();
 
+-- Handled events that are done again, and missing ones that are done at last.
 create table replays (
     operation_id uuid primary key references operations,
+    group_name text not null,
     handlers text[] not null,
-    since timestamptz,
-    until timestamptz not null,
-    user_id uuid,
-    has_once boolean not null default false,
+    is_missing boolean not null,
+    rate integer,
     total bigint not null,
+    position bigint not null default 0,
     done bigint not null default 0,
     failed bigint not null default 0,
-    position_created_at timestamptz,
-    position_id uuid,
+    skipped bigint not null default 0,
     owner uuid,
     beat_at timestamptz
+);
+
+-- What a replay is about, frozen at its beginning, in the order in which it is done; gone when it ends.
+create table replay_events (
+    operation_id uuid not null references replays,
+    n bigint not null,
+    event_id uuid not null,
+    primary key (operation_id, n)
 );
 """
 

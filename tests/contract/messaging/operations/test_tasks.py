@@ -65,8 +65,8 @@ async def test_only_the_head_of_a_lane_can_be_called(office) -> None:
     await _park(office, group, login(user), login(user))
     first, second = [row[0] for row in await office.world.rows("select position from tasks order by 1")]
 
-    assert await tasks.retry_one_now(office.database, second, by="ops") == 0
-    assert await tasks.retry_one_now(office.database, first, by="ops") == 1
+    assert await tasks.retry_now(office.database, await _freeze(office, id=second), by="ops") == 0
+    assert await tasks.retry_now(office.database, await _freeze(office, id=first), by="ops") == 1
     assert await office.world.value("select bool_and(next_attempt_at <= now()) from tasks")
 
 

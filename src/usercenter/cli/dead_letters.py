@@ -1,0 +1,175 @@
+"""`usercenter dead-letters`: looked at, retried, discarded. `redrive` is in `redrive.py`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from usercenter.cli import bulk
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import All, By, Frozen, Json, Reason, Which, Yes, filter_of, returns_of, say, who, work
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import short, show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    from usercenter.bootstrap import Workshop
+    from usercenter.cli.bulk import DryRun
+    from usercenter.messaging.operations.letter_queries import Letter
+    from usercenter.messaging.operations.letters import Result
+    from usercenter.messaging.operations.selection import Filter
+    from usercenter.messaging.operations.views import ShownCause
+
+LetterId = Annotated[int, Parameter(help="The letter's number in the list.")]
+_ERROR_WIDTH = 72
+
+
+def list_(
+    *,
+    which: Which | None = None,
+    all: All = False,  # noqa: A002  # the option's name
+    limit: int = 50,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """List dead letters, the latest first: those that nobody has settled.
+
+    Example: usercenter dead-letters list --handler send_mail --since 24h
+
+    Parameters
+    ----------
+    all: Also those that were retried or discarded.
+    limit: How many.
+    """
+    from usercenter.messaging.operations import letter_queries, views
+
+    async def look(parts: "Workshop") -> list["Letter"]:
+        async with parts.database.transaction() as tx:
+            return await letter_queries.find(tx, filter_of(which), is_open=not all, limit=limit)
+
+    found = [views.letter(each) for each in work(config, look)]
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("ID", "DIED", "HANDLER", "EVENT", "USER", "CAUSE", "SETTLED", "ERROR"),
+        [
+            (each.id, f"{each.died_at:%Y-%m-%d %H:%M:%S}", each.handler, each.event_type, each.user_id, each.cause,
+             each.settled_how or "-", short(each.error, _ERROR_WIDTH))
+            for each in found
+        ],
+    )  # fmt: skip
+    if len(found) == limit:
+        say(f"there may be more than these {limit}: --limit")
+
+
+def causes(*, which: Which | None = None, limit: int = 50, json: Json = False, config: ConfigFile = None) -> None:
+    """Group the open letters by what they died of: handler, cause and type of event; the most frequent first.
+
+    Example: usercenter dead-letters causes --since 24h
+
+    Parameters
+    ----------
+    limit: How many causes.
+    """
+    found = work(config, lambda parts: _causes(parts, filter_of(which), limit=limit))
+    if json:
+        show_json(found)
+    else:
+        bulk.show_causes(found)
+
+
+def show_letter(
+    id_: LetterId, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
+) -> None:
+    """Show all that is known of one letter.
+
+    Example: usercenter dead-letters show 42
+
+    Parameters
+    ----------
+    unmasked: With personal data; that somebody looked goes on record.
+    """
+    from usercenter.messaging.operations import audit, letter_queries, views
+
+    async def look(parts: "Workshop") -> "Letter | None":
+        async with parts.database.transaction() as tx:
+            found = await letter_queries.one(tx, id_)
+            if found and unmasked:
+                seen = await audit.begin(tx, kind="letters.show_unmasked", by=who(by), selection={"id": id_})
+                await audit.finish(tx, seen, "done")
+            return found
+
+    found = work(config, look)
+    if found is None:
+        raise CommandFailed(f"there is no letter {id_}: see `usercenter dead-letters list --all`")
+    shown = views.letter(found, is_masked=not unmasked)
+    if json:
+        show_json(shown)
+    else:
+        show_facts(msgspec.to_builtins(shown))
+
+
+def retry(
+    id_: LetterId | None = None,
+    /,
+    *,
+    which: Which | None = None,
+    all: All = False,  # noqa: A002  # the option's name
+    selection: Frozen = None,
+    yes: Yes = False,
+    reason: Reason = None,
+    by: By = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Make work of letters again, at their old place in their lanes; status 1 when some must stay.
+
+    One letter by its number at once; many by options: without --yes it only says which, and prints a token that means
+    exactly these.
+
+    Example: usercenter dead-letters retry --user 0197c0de-0000-7000-8000-000000000001 --yes
+    """
+    from usercenter.messaging.operations import letters
+
+    async def do(parts: "Workshop") -> "DryRun | Result":
+        found = await bulk.choose(parts, "retry", filter_of(which, id=id_), selection, is_all=all)
+        if not yes and id_ is None:
+            return await bulk.dry_run(parts, found)
+        return await letters.retry(parts.database, found, returns=returns_of(parts), by=who(by), reason=reason)
+
+    return bulk.tell(work(config, do), json=json)
+
+
+def discard(
+    id_: LetterId | None = None,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why nobody needs them, for the record.")],
+    which: Which | None = None,
+    all: All = False,  # noqa: A002  # the option's name
+    selection: Frozen = None,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Put letters away for good, with the reason; they stay in the table. Without --yes it only says which.
+
+    Example: usercenter dead-letters discard 42 --reason "test data" --yes
+    """
+    from usercenter.messaging.operations import letters
+
+    async def do(parts: "Workshop") -> "DryRun | Result":
+        found = await bulk.choose(parts, "discard", filter_of(which, id=id_), selection, is_all=all)
+        if not yes:
+            return await bulk.dry_run(parts, found)
+        return await letters.discard(parts.database, found, by=who(by), reason=reason)
+
+    return bulk.tell(work(config, do), json=json)
+
+
+async def _causes(parts: "Workshop", found: "Filter", *, limit: int) -> list["ShownCause"]:
+    from usercenter.messaging.operations import letter_queries, views
+
+    async with parts.database.transaction() as tx:
+        return [views.cause(each) for each in await letter_queries.causes(tx, found, limit=limit)]

@@ -1,0 +1,125 @@
+"""What the operators' commands share: which letters or tasks, who asks, and the parts with nothing running."""
+
+import asyncio
+import getpass
+import re
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+from cyclopts import Parameter, Token
+
+from usercenter.cli import WRONG_USAGE
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.settings import of_running
+from usercenter.cli.terminal import plain
+
+if TYPE_CHECKING:
+    from usercenter.bootstrap import Workshop
+    from usercenter.messaging.operations.returns import Returns
+    from usercenter.messaging.operations.selection import Action, Filter, Selection
+
+T = TypeVar("T")
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment(_: Any, tokens: list[Token] | tuple[Token, ...]) -> datetime:
+    """A moment as people type it: `2026-11-24T08:00`, UTC unless it says otherwise, or `90m`, `24h`, `7d` ago."""
+    text = tokens[0].value
+    if ago := re.fullmatch(r"(\d{1,6})([smhd])", text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("write 2026-11-24T08:00+01:00, or 24h for a day ago") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+Yes = Annotated[bool, Parameter(name="--yes", negative="", help="Do it.")]
+All = Annotated[bool, Parameter(name="--all", negative="", help="All there are.")]
+By = Annotated[str | None, Parameter(help="Who asks, for the record; kept beside the name of the OS user.")]
+Reason = Annotated[str | None, Parameter(help="Why, for the record.")]
+Frozen = Annotated[str | None, Parameter(name="--selection", help="The token of a dry run: exactly what it showed.")]
+Moment = Annotated[datetime | None, Parameter(converter=moment)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Which:
+    """Which letters or tasks; what is not given excludes nothing."""
+
+    handler: Annotated[str | None, Parameter(help="Of this handler.")] = None
+    type: Annotated[str | None, Parameter(help="Of events of this type.")] = None
+    user: Annotated[UUID | None, Parameter(help="Of this user.")] = None
+    since: Annotated[Moment, Parameter(help="Not older: 2026-11-24T08:00, or 24h for a day ago.")] = None
+    until: Annotated[Moment, Parameter(help="Older than this.")] = None
+    cause: Annotated[str | None, Parameter(help="Of this cause, as `dead-letters causes` names it.")] = None
+
+
+def filter_of(which: Which | None, **more: Any) -> "Filter":
+    """As the operations take it."""
+    from usercenter.messaging.operations.selection import Filter
+
+    return Filter(**vars(which or Which()), **more)
+
+
+async def chosen(
+    action: "Action",
+    found: "Filter",
+    token: str | None,
+    freeze: "Callable[[Filter], Awaitable[Selection]]",
+    *,
+    is_all: bool = False,
+) -> "Selection":
+    """The selection of the token, or of the filter as of now. Raises CommandFailed, SelectionInvalid."""
+    from usercenter.messaging.operations.selection import from_token
+
+    if token is not None:
+        if not found.is_empty:
+            raise CommandFailed("a token says already which: leave the other options out", status=WRONG_USAGE)
+        return from_token(token, action)
+    if found.is_empty and not is_all:
+        raise CommandFailed("say which: an id, --handler, --user, --cause … , or --all", status=WRONG_USAGE)
+    return await freeze(found)
+
+
+def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
+    """Do this with the parts of the configured service; it need not run."""
+
+    async def run() -> T:
+        from msgspec.structs import replace
+
+        from usercenter import logs
+        from usercenter.bootstrap import workshop
+
+        config = of_running(path)
+        logs.configure(replace(config.logging, file="", level="error"))
+        async with workshop(config) as parts:
+            return await job(parts)
+
+    return asyncio.run(run())
+
+
+def returns_of(parts: "Workshop") -> "Returns":
+    """What gives letters back to the handlers of this configuration."""
+    from usercenter.messaging.operations.returns import Returns
+
+    return Returns(groups=parts.groups, registry=parts.registry, streams=parts.streams, context=parts.context)
+
+
+def who(by: str | None) -> str:
+    """Who asks: the OS user at this machine, and the name that was given, if one was."""
+    user = f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{by} ({user})" if by else user
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on stderr."""
+    print(plain(text), file=sys.stderr)  # noqa: T201

@@ -1,0 +1,72 @@
+"""`usercenter operations`: who did what about which work."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, work
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    from usercenter.bootstrap import Workshop
+    from usercenter.messaging.operations.audit import Operation
+
+
+def list_(*, kind: str | None = None, limit: int = 20, json: Json = False, config: ConfigFile = None) -> None:
+    """List what operators did, the latest first.
+
+    Example: usercenter operations list --kind redrive
+
+    Parameters
+    ----------
+    kind: letters.retry, letters.discard, redrive, tasks.retry_now …
+    limit: How many.
+    """
+    from usercenter.messaging.operations import audit
+
+    async def look(parts: "Workshop") -> "list[Operation]":
+        async with parts.database.transaction() as tx:
+            return await audit.latest(tx, kind=kind, limit=limit)
+
+    found = work(config, look)
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("ID", "STARTED", "KIND", "STATE", "BY", "COUNTS", "REASON"),
+        [
+            (
+                each.id,
+                f"{each.started_at:%Y-%m-%d %H:%M:%S}",
+                each.kind,
+                each.state,
+                each.by,
+                ", ".join(f"{number} {what}" for what, number in each.counts.items() if number),
+                each.reason,
+            )
+            for each in found
+        ],
+    )
+
+
+def show_operation(id_: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Show one operation with its selection.
+
+    Example: usercenter operations show 0197c0de-0000-7000-8000-000000000001
+    """
+    from usercenter.messaging.operations import audit
+
+    async def look(parts: "Workshop") -> "Operation | None":
+        async with parts.database.transaction() as tx:
+            return await audit.find(tx, id_)
+
+    found = work(config, look)
+    if found is None:
+        raise CommandFailed(f"there is no operation {id_}: see `usercenter operations list`")
+    if json:
+        show_json(found)
+    else:
+        show_facts(msgspec.to_builtins(found))

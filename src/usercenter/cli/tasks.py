@@ -1,0 +1,148 @@
+"""`usercenter tasks`: work that waits or is parked, looked at, and called before its time."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from usercenter.cli import CHECK_FAILED, FINE
+from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import All, By, Frozen, Json, Reason, Which, Yes, chosen, filter_of, say, who, work
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import short, show, show_facts, show_json, show_table
+
+if TYPE_CHECKING:
+    from usercenter.bootstrap import Workshop
+    from usercenter.messaging.operations.selection import Filter, Selection
+    from usercenter.messaging.operations.task_queries import TaskRow
+
+Position = Annotated[int, Parameter(help="The task's number in the list.")]
+_ERROR_WIDTH = 72
+
+
+def list_(
+    *,
+    which: Which | None = None,
+    state: Literal["waiting", "parked"] | None = None,
+    limit: int = 50,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """List tasks, those whose time comes first at the top.
+
+    Example: usercenter tasks list --state parked --handler send_mail
+
+    Parameters
+    ----------
+    state: Parked: it failed, or is behind one that did, or its time has not come.
+    limit: How many.
+    """
+    from usercenter.messaging.operations import task_queries, views
+
+    async def look(parts: "Workshop") -> "list[TaskRow]":
+        async with parts.database.transaction() as tx:
+            return await task_queries.find(tx, filter_of(which, state=state), limit=limit)
+
+    found = [views.task(each) for each in work(config, look)]
+    if json:
+        show_json(found)
+        return
+    show_table(
+        ("POSITION", "STATE", "HANDLER", "EVENT", "USER", "ATTEMPTS", "NEXT", "ERROR"),
+        [
+            (
+                each.position,
+                each.state,
+                each.handler,
+                each.event_type,
+                each.user_id,
+                each.attempts,
+                f"{each.next_attempt_at:%Y-%m-%d %H:%M:%S}",
+                short(each.error or "", _ERROR_WIDTH),
+            )
+            for each in found
+        ],
+    )
+    if len(found) == limit:
+        say(f"there may be more than these {limit}: --limit")
+
+
+def show_task(
+    position: Position, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
+) -> None:
+    """Show all that is known of one task.
+
+    Example: usercenter tasks show 42
+
+    Parameters
+    ----------
+    unmasked: With personal data; that somebody looked goes on record.
+    """
+    from usercenter.messaging.operations import audit, task_queries, views
+
+    async def look(parts: "Workshop") -> "TaskRow | None":
+        async with parts.database.transaction() as tx:
+            found = await task_queries.one(tx, position)
+            if found and unmasked:
+                seen = await audit.begin(tx, kind="tasks.show_unmasked", by=who(by), selection={"id": position})
+                await audit.finish(tx, seen, "done")
+            return found
+
+    found = work(config, look)
+    if found is None:
+        raise CommandFailed(f"there is no task {position}: it is done, or a dead letter by now")
+    shown = views.task(found, is_masked=not unmasked)
+    if json:
+        show_json(shown)
+    else:
+        show_facts(msgspec.to_builtins(shown))
+
+
+def retry_now(
+    position: Position | None = None,
+    /,
+    *,
+    which: Which | None = None,
+    all: All = False,  # noqa: A002  # the option's name
+    selection: Frozen = None,
+    yes: Yes = False,
+    reason: Reason = None,
+    by: By = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> int:
+    """Let parked tasks come due now, each with all that waits behind it in its lane.
+
+    One by its number at once; many by options: without --yes it only says how many, and prints a token that means
+    exactly these.
+
+    Example: usercenter tasks retry-now --handler send_mail --yes
+    """
+    from usercenter.messaging.operations import tasks
+
+    async def do(parts: "Workshop") -> "tuple[Selection, int | None]":
+        found = await _choose(parts, filter_of(which, id=position), selection, is_all=all)
+        if not yes and position is None:
+            return found, None
+        return found, await tasks.retry_now(parts.database, found, by=who(by), reason=reason)
+
+    found, called = work(config, do)
+    if json:
+        show_json({"lanes": found.count, "called": called, "selection": found.token()})
+    elif called is None:
+        show(f"selection: {found.token()}")
+        say(f"{found.count} lanes are parked; nothing is done yet. To call exactly these:")
+        say(f"usercenter tasks retry-now --selection {found.token()} --yes")
+    else:
+        show(f"{called} of {found.count} lanes come due now")
+    return CHECK_FAILED if position is not None and not called else FINE
+
+
+async def _choose(parts: "Workshop", found: "Filter", token: str | None, *, is_all: bool) -> "Selection":
+    from usercenter.messaging.operations import task_queries
+
+    async def freeze(found: "Filter") -> "Selection":
+        async with parts.database.transaction() as tx:
+            return await task_queries.freeze(tx, found)
+
+    return await chosen("retry-now", found, token, freeze, is_all=is_all)

@@ -1,0 +1,67 @@
+"""What is printed: data for people with nothing in it that a terminal would obey, and data for programs."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+_ACTING: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Control, format (among them all that turns the writing direction), surrogate, private and unassigned characters, and
+line ends that are none in a file."""
+_JSON_ACTING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""What JSON lets through as it is; it can only stand within strings."""
+
+
+def plain(text: str) -> str:
+    """The text on one line, with what a terminal could obey written out: an escape code, not an escape."""
+    return "".join(map(_written_out, text))
+
+
+def short(text: str, length: int) -> str:
+    """As `plain`, cut to so many characters."""
+    shown = plain(text)
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def show(line: str = "") -> None:
+    """A line of data, on stdout."""
+    print(line)  # noqa: T201
+
+
+def show_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    text = msgspec.json.format(msgspec.json.encode(value)).decode()
+    show(_JSON_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows in columns as wide as they must be; nothing at all when there are none."""
+    if not rows:
+        return
+    texts = [list(head), *([plain(str("" if cell is None else cell)) for cell in row] for row in rows)]
+    widths = [max(len(row[number]) for row in texts) for number in range(len(head))]
+    for row in texts:
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """One fact a line; what is not known is left out, and what has parts has a line for each."""
+    width = max(map(len, facts), default=0) + 2
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            for part, inner in value.items():
+                show(f"{name:<{width}}{plain(str(part))}: {plain(_text(inner))}")
+        elif value is not None:
+            show(f"{name:<{width}}{plain(_text(value))}")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _written_out(character: str) -> str:
+    if unicodedata.category(character) not in _ACTING:
+        return character
+    return character.encode("unicode_escape").decode()
