@@ -27,6 +27,7 @@ from usercenter.embedded.parts import Running
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.incoming import received
 from usercenter.messaging.router import Received
+from usercenter.users.passwords import Passwords
 
 T = TypeVar("T")
 
@@ -63,11 +64,11 @@ class World:
 
     @asynccontextmanager
     async def service(
-        self, *, roles: Collection[Role] = ROLES, config: Config | None = None
+        self, *, roles: Collection[Role] = ROLES, config: Config | None = None, passwords: Passwords | None = None
     ) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
         """The service in this process, with a client for its HTTP API."""
         async with (
-            bootstrap.running(config or self.config, roles=roles) as service,
+            bootstrap.running(config or self.config, roles=roles, passwords=passwords) as service,
             httpx.AsyncClient(base_url=service.url, timeout=30) as client,
         ):
             yield service, client
@@ -226,6 +227,7 @@ def config_of(parts: Running, database_url: str) -> Config:
         database=replace(config.database, url=database_url),
         tasks=replace(config.tasks, first_retry_ms=50, lease_seconds=4),
         relay=replace(config.relay, lease_seconds=4),
+        recovery=replace(config.recovery, requests_per_network_hour=10_000),  # all tests come from one address
         server=replace(config.server, port=0, monitoring_port=0),
         embedded=replace(config.embedded, is_enabled=False),
     )

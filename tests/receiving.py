@@ -267,6 +267,12 @@ class FailingDatabase:
     def signal(self, name: str) -> Signal:
         return self._database.signal(name)
 
+    async def run_alone(self, query: Any, parameters: Any = None) -> list[Any]:
+        self._trouble.step()
+        rows = await self._database.run_alone(query, parameters)
+        self._trouble.step()
+        return rows
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._database.transaction() as tx:

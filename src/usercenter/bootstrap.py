@@ -33,12 +33,14 @@ from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
 from usercenter.supervision import Loops
-from usercenter.users import logins
+from usercenter.users import retention
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.passwords import Passwords
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
@@ -53,13 +55,17 @@ _FORGET_EVERY_SECONDS: Final = 600.0
 
 @asynccontextmanager
 async def running(
-    config: Config, *, roles: Collection[Role] = ROLES, clock: Clock | None = None
+    config: Config,
+    *,
+    roles: Collection[Role] = ROLES,
+    clock: Clock | None = None,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator["Service"]:
     """One process of the service with these roles, started; stopped in order at the end of the block.
 
     Does not wait for Kafka or PostgreSQL. Raises PortTaken.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock())
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords or Passwords())
     try:
         await service.start()
         yield service
@@ -94,14 +100,14 @@ async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterat
 class Service:
     """All parts of one process."""
 
-    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock) -> None:
+    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
-        self._passwords = Passwords()
+        self._passwords = passwords
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
@@ -149,6 +155,10 @@ class Service:
         schema = [self._schema_problem] if self._schema_problem else []
         return [*schema, *self._loops.problems(), *self._post.problems()]
 
+    def notes(self) -> list[str]:
+        """What is worth knowing, and keeps nothing from working."""
+        return self._post.notes()
+
     def is_reading(self) -> bool:
         """Whether every consumer group of this process has its partitions."""
         return self._post.is_reading()
@@ -168,7 +178,7 @@ class Service:
         if "worker" in self._roles:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
-            self._loops.keep("login failures", lambda: logins.keep_forgetting(self.database, self.config.logins))
+            self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)
         await self._server.start()
@@ -221,12 +231,15 @@ class Service:
             refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),
+            reset_limits=ResetLimits(self.config.recovery, self._tokens.derive_key("reset requests")),
+            exports=Exports(self.database, at_once=self.config.server.concurrent_exports),
             webhooks=self._webhooks,
             cache=self._cache,
             users=self._users,
             pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
+            notes=self.notes,
         )
 
     async def _forget_keys(self) -> None:

@@ -83,6 +83,12 @@ class Metrics:
         self.dead_letters = Gauge(
             "usercenter_dead_letters", "Dead letters that nobody has settled.", ("handler",), registry=registry
         )
+        self.breaker_open = Gauge(
+            "usercenter_breaker_open",
+            "Outside handlers (of one with lanes of its own: their number) that are left alone: the other side fails.",
+            ("handler",),
+            registry=registry,
+        )
         self.cache_reads = Counter(
             "usercenter_cache_reads_total",
             "Reads of a user by what the cache said: hit, miss, unreachable (PostgreSQL answered then).",

@@ -6,7 +6,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import uvicorn
+from uuid_utils import uuid7
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from usercenter.config.model import Server as Settings
 
@@ -21,6 +24,35 @@ class _Quiet(uvicorn.Server):
         yield  # whoever runs the process decides what a signal means
 
 
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP reaches no application, and is still told like every error."""
+        self.transport.write(_no_http(msg.rstrip(".")))
+        self.transport.close()
+
+
+def _no_http(reason: str) -> bytes:
+    request_id = str(uuid7())
+    message = f"this is no HTTP that can be read: {reason}"
+    body = {
+        "type": "urn:usercenter:problem:no_http",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": message,
+        "instance": "",
+        "error": "no_http",
+        "message": message,
+        "code": 400,
+        "request_id": request_id,
+    }
+    content = msgspec.json.encode(body)
+    head = (
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+        f"X-Request-Id: {request_id}\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + content
+
+
 class HttpServer:
     """An ASGI application on a TCP port."""
 
@@ -29,6 +61,7 @@ class HttpServer:
         self._server = _Quiet(
             uvicorn.Config(
                 application,
+                http=_Protocol,
                 loop="none",
                 lifespan="off",
                 log_config=None,

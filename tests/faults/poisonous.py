@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from usercenter.db import Database
 from usercenter.extension import Context, Extension, Schedule, Transaction, UserEvent, outside, record
 
-QUICK = Schedule(attempts=2, first_seconds=0.05, longest_seconds=0.1)
+QUICK = Schedule(attempts=4, first_seconds=0.05, longest_seconds=0.1)
+"""More attempts than there are ends of the process: each end costs what runs at that moment an attempt."""
 
 
 class Poisoned(UserEvent, type="user.poisoned"):

@@ -44,9 +44,7 @@ async def test_a_user_deleted_while_events_wait_everywhere_leaves_nothing_person
             lambda: world.value("select count(*) from erasures where purged_at is not null"), what="the purge"
         )
         await world.rows("update webhooks set is_enabled = false returning id")
-        await eventually(
-            lambda: world.value("select count(*) from erasures where confirmed_at is not null"), what="the confirmation"
-        )
+        await eventually(lambda: called_and_confirmed(world), what="the confirmation")
         await settled(world)
         await asyncio.to_thread(late_events, world, user)
         await settled(world)
@@ -114,6 +112,14 @@ async def subscribed(world: World, config: Config) -> None:
     async with world.database.transaction() as tx:
         await webhooks.create(tx, url=NOBODY, event_types=["*"])
     await webhooks.close()
+
+
+async def called_and_confirmed(world: World) -> bool:
+    """Call parked tasks before their time, as an operator would; whether the deletion is confirmed."""
+    await world.rows(
+        "update tasks set next_attempt_at = now() where next_attempt_at > now() + interval '1 s' returning 1"
+    )
+    return bool(await world.value("select count(*) from erasures where confirmed_at is not null"))
 
 
 def late(user: dict[str, str], **fields: Any) -> bytes:

@@ -87,14 +87,15 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_what_is_only_odd_is_hand
     figures.note("messages that cannot be read, or are only odd, among others", tally=tally)
 
 
+POISON = [("record", "raises"), ("record", "hangs"), ("record", "exits"), ("outside", "raises"), ("outside", "hangs")]
+"""What ends the process outside of a batch is in tests/contract/messaging/test_runner.py (`dying_worker`)."""
+
+
 @pytest.mark.fault("F9")
 async def test_an_event_that_makes_its_handler_raise_hang_or_end_the_process_becomes_a_dead_letter(
     world: World, figures: Figures
 ) -> None:
-    poison = [
-        a_poison(where=where, how=how)
-        for where, how in itertools.product(("record", "outside"), ("raises", "hangs", "exits"))
-    ]
+    poison = [a_poison(where=where, how=how) for where, how in POISON]
     harmless = [a_poison(user_id=event.user_id) for event in poison] + [a_poison() for _ in range(4)]
     await Desk(world).open()
     await make_topics(world)
@@ -132,7 +133,6 @@ async def lived_through(world: World, config: Config, *, letters: int) -> int:
             ) as process:
                 ended = asyncio.create_task(process.child.wait())
                 await asyncio.wait({done, ended}, return_when=asyncio.FIRST_COMPLETED)
-                print("LIFE", process.child.returncode, *process.lines[-40:], sep="\nLL ")
         except AssertionError as error:
             if "did not come up" not in str(error):  # it may die while it starts
                 raise
@@ -150,7 +150,7 @@ async def unfinished(world: World, letters: int) -> int:
         "select (select count(*) from dead_letters), (select count(*) from tasks), (select count(*) from inbox)"
     )
     dead, tasks, seen = rows[0]
-    return abs(letters - dead) + tasks + (0 if seen >= 16 else 1)
+    return abs(letters - dead) + tasks + (0 if seen >= len(POISON) else 1)
 
 
 def poisoned(config: Config) -> Config:

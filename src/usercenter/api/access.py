@@ -7,9 +7,10 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
+from usercenter.api.reading import query_problems
 from usercenter.api.services import ApiRequest, Services
 from usercenter.users import service
-from usercenter.users.errors import NotAllowed, TokenInvalid
+from usercenter.users.errors import InvalidFields, NotAllowed, TokenInvalid
 from usercenter.users.model import Role, User
 
 _MAY: Final[dict[Role, tuple[Role, ...]]] = {"admin": ("user", "auditor", "admin"), "auditor": ("user", "auditor")}
@@ -50,10 +51,14 @@ async def caller(request: ASGIConnection[Any, Any, Any, Any], services: Services
 async def let_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Before anything else of a request is read: who sends it, where the route asks for an access token.
 
-    A guard of the web framework. Raises TokenInvalid.
+    Then the query: see `reading.query_problems`. A guard of the web framework. Raises TokenInvalid, InvalidFields.
     """
-    if isinstance(handler, HTTPRouteHandler) and handler.resolve_security():
+    if not isinstance(handler, HTTPRouteHandler):
+        return
+    if handler.resolve_security():
         await caller(connection, connection.app.state.services)
+    if problems := query_problems(handler, connection.query_params):
+        raise InvalidFields(problems)
 
 
 async def require_role(request: ApiRequest, services: Services, role: Role) -> Caller:

@@ -43,11 +43,11 @@ async def _list(  # noqa: PLR0917  # the framework passes them by name
     Deleted users are listed with `status=deleted` alone.
     """
     await require_role(request, services, "auditor")
-    if page is not None and (cursor or page * size > _DEEPEST):
+    if page is not None and (cursor is not None or page * size > _DEEPEST):
         problem = Problem("page", "depth", f"goes to {_DEEPEST} users and not with a cursor: follow next_cursor")
         raise InvalidFields([problem])
     cursors, scope = Cursors(services.tokens.derive_key), f"users {sort} {msgspec.json.encode(search).decode()}"
-    after = cursors.read(cursor, Position, scope=scope) if cursor else None
+    after = cursors.read(cursor, Position, scope=scope) if cursor is not None else None
     async with services.database.transaction() as tx:
         found = await directory.find_users(
             tx, search, sort=sort, limit=size + 1, after=after, offset=((page or 1) - 1) * size
@@ -136,12 +136,10 @@ class AdminController(Controller):
         """Activate, deactivate or suspend; unless it is active, every session ends at once. Not the last admin."""
         expected, origin = expected_sequence(if_match), await _as_admin(request, services)
         async with services.database.transaction() as tx:
-            if data.status != "active":
-                await roles.require_another_admin(tx, user_id)
-            user = await service.change_status(
+            user = await roles.change_status(
                 tx,
                 user_id,
-                status=data.status,
+                data.status,
                 reason=data.reason,
                 origin=origin,
                 clock=services.clock,
@@ -180,8 +178,7 @@ class AdminController(Controller):
         """Delete the account, for good; every session ends at once. Not the last admin."""
         expected, origin = expected_sequence(if_match), await _as_admin(request, services)
         async with services.database.transaction() as tx:
-            await roles.require_another_admin(tx, user_id)
-            await service.delete(
+            await roles.delete(
                 tx, user_id, deleted_by="admin", origin=origin, clock=services.clock, expected_sequence=expected
             )
 

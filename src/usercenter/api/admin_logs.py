@@ -1,34 +1,24 @@
 """`/api/v1/admin/users/{id}/…`: what is kept about one user, for admins and auditors; also after a deletion."""
 
-from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
 from usercenter.api.access import require_role
-from usercenter.api.admin_views import LoginPage, Timeline, scope_of
-from usercenter.api.cursors import Cursor, Cursors
-from usercenter.api.logins import LoginView
+from usercenter.api.admin_views import Timeline
+from usercenter.api.cursors import Cursor
+from usercenter.api.description import LARGEST
+from usercenter.api.log_pages import Size
+from usercenter.api.logins import Logins, logins_page
 from usercenter.api.problems import errors
-from usercenter.api.security_log import SecurityLog, page
+from usercenter.api.security_log import SecurityLog, security_page
 from usercenter.api.services import ApiRequest, OurServices
-from usercenter.users import logins, security_log, timeline
+from usercenter.users import timeline
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
-_ERRORS: Final = errors(400, 401, 403, 503)
-
-
-class _Position(msgspec.Struct, frozen=True):
-    """The last line of a page."""
-
-    at: datetime
-    id: UUID
-
-
-Size = Annotated[int, QueryParameter(ge=1, le=100)]
+_ERRORS: Final = errors(400, 401, 403, 404, 503)
 
 
 class AdminLogController(Controller):
@@ -49,15 +39,7 @@ class AdminLogController(Controller):
     ) -> SecurityLog:
         """What happened to the keys of the account, newest first."""
         await require_role(request, services, "auditor")
-        cursors, scope = Cursors(services.tokens.derive_key), scope_of(user_id, "security log")
-        before = cursors.read(cursor, _Position, scope=scope) if cursor else None
-        async with services.database.transaction() as tx:
-            found = await security_log.page_of(
-                tx, user_id, before=(before.at, before.id) if before else None, limit=limit + 1
-            )
-        last = found[limit - 1] if len(found) > limit else None
-        more = cursors.write(_Position(last.happened_at, last.event_id), scope=scope) if last else None
-        return SecurityLog(page(found, limit).entries, more)
+        return await security_page(services, user_id, cursor=cursor, limit=limit)
 
     @get("/logins", operation_id="adminLogins", responses=_ERRORS)
     async def logins(
@@ -67,18 +49,10 @@ class AdminLogController(Controller):
         user_id: FromPath[UUID],
         limit: Size = 20,
         cursor: Cursor = None,
-    ) -> LoginPage:
+    ) -> Logins:
         """When, from where and with what the user logged in, newest first, and what was strange about it."""
         await require_role(request, services, "auditor")
-        cursors, scope = Cursors(services.tokens.derive_key), scope_of(user_id, "logins")
-        before = cursors.read(cursor, _Position, scope=scope) if cursor else None
-        async with services.database.transaction() as tx:
-            found = await logins.page_of(
-                tx, user_id, before=(before.at, before.id) if before else None, limit=limit + 1
-            )
-        last = found[limit - 1] if len(found) > limit else None
-        more = cursors.write(_Position(last.logged_in_at, last.event_id), scope=scope) if last else None
-        return LoginPage(logins=[LoginView.of(entry) for entry in found[:limit]], next_cursor=more)
+        return await logins_page(services, user_id, cursor=cursor, limit=limit)
 
     @get("/events", operation_id="adminEvents", responses=_ERRORS)
     async def events(
@@ -87,7 +61,7 @@ class AdminLogController(Controller):
         services: OurServices,
         user_id: FromPath[UUID],
         limit: Size = 20,
-        before: Annotated[int | None, QueryParameter(ge=1, le=2**63 - 1, required=False)] = None,
+        before: Annotated[int | None, QueryParameter(ge=1, le=LARGEST, required=False)] = None,
     ) -> Timeline:
         """Every event of the user, newest first. Auditors see which and when; personal data is masked for them."""
         who = await require_role(request, services, "auditor")

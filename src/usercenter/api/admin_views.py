@@ -1,15 +1,13 @@
 """What goes in and out of `/api/v1/admin`."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 import msgspec
 from litestar.params import FromQuery, QueryParameter
 
-from usercenter.api.logins import LoginView
-from usercenter.api.reading import Request
+from usercenter.api.moments import moment_of, moment_parameter
+from usercenter.api.reading import NO_NUL, Request, text
 from usercenter.api.views import UserView
 from usercenter.config.model import Accounts
 from usercenter.users.directory import Search
@@ -21,14 +19,17 @@ from usercenter.users.timeline import Entry
 
 _LONGEST_REASON = 500
 _LONGEST_PREFIX = 254
-Prefix = Annotated[str | None, QueryParameter(min_length=1, max_length=_LONGEST_PREFIX, required=False)]
+Prefix = Annotated[
+    str | None,
+    QueryParameter(min_length=1, max_length=_LONGEST_PREFIX, required=False, schema_extra={"pattern": r"^[^\x00]*$"}),
+]
 
 
 class StatusChange(Request, frozen=True, kw_only=True):
     """Another status, and why: the user is told the reason."""
 
     status: Literal["active", "inactive", "suspended"]
-    reason: str | None = None
+    reason: Annotated[str | None, text("Why.", max_length=_LONGEST_REASON, pattern=NO_NUL)] = None
 
     @classmethod
     def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:
@@ -53,13 +54,6 @@ class UserPage(msgspec.Struct, kw_only=True):
     """Give it as `cursor`, with the same filters and order, for the next page; null on the last one."""
     total: int | None
     """How many there are in all; null unless `total=true`, for it costs a look at each of them."""
-
-
-class LoginPage(msgspec.Struct, kw_only=True):
-    """Logins of one user, newest first."""
-
-    logins: list[LoginView]
-    next_cursor: str | None
 
 
 class Timeline(msgspec.Struct, kw_only=True):
@@ -93,12 +87,8 @@ class Series(msgspec.Struct, kw_only=True):
 def search_of(  # noqa: PLR0917  # the framework passes them by name
     status: FromQuery[Status | None] = None,
     role: FromQuery[Role | None] = None,
-    created_from: Annotated[
-        datetime | None, QueryParameter(required=False, description="Inclusive; UTC where it names no zone.")
-    ] = None,
-    created_to: Annotated[
-        datetime | None, QueryParameter(required=False, description="Exclusive; UTC where it names no zone.")
-    ] = None,
+    created_from: Annotated[str | None, moment_parameter("Inclusive; UTC where it names no zone")] = None,
+    created_to: Annotated[str | None, moment_parameter("Exclusive; UTC where it names no zone")] = None,
     username: Prefix = None,
     email: Prefix = None,
     q: Prefix = None,
@@ -113,15 +103,9 @@ def search_of(  # noqa: PLR0917  # the framework passes them by name
     if problems:
         raise InvalidFields(problems)
     return Search(
-        status=status, role=role, created_from=with_zone(created_from), created_to=with_zone(created_to), **texts
+        status=status,
+        role=role,
+        created_from=moment_of("created_from", created_from) if created_from is not None else None,
+        created_to=moment_of("created_to", created_to) if created_to is not None else None,
+        **texts,
     )
-
-
-def with_zone(moment: datetime | None) -> datetime | None:
-    """A moment without a zone is one of UTC."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def scope_of(user_id: UUID, what: str) -> str:
-    """What a cursor into a list of one user belongs to."""
-    return f"{what} of {user_id}"

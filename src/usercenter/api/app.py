@@ -14,7 +14,7 @@ from usercenter.api import health, problems
 from usercenter.api.access import let_in
 from usercenter.api.admin import AdminController, list_users, list_users_as_admin
 from usercenter.api.admin_logs import AdminLogController
-from usercenter.api.description import StrictBodies
+from usercenter.api.description import StrictBodies, without_null_parameters
 from usercenter.api.imports import ImportController
 from usercenter.api.logins import LoginController
 from usercenter.api.lookup import LookupController
@@ -80,6 +80,10 @@ def _application(services: Services, routes: list[Any]) -> Application:
 
 class _JsonAlone(JsonRenderPlugin):
     """`/openapi.json` without Litestar's pages beside it, which would answer unknown addresses in HTML."""
+
+    def render(self, request: Any, openapi_schema: dict[str, Any]) -> bytes:
+        without_null_parameters(openapi_schema)
+        return super().render(request, openapi_schema)
 
     def receive_router(self, router: Router) -> None:
         router.routes[:] = [route for route in router.routes if route.path in self.paths]

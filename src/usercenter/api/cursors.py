@@ -5,9 +5,7 @@ A cursor belongs to one question (its scope: filters, order, user) and is refuse
 
 import base64
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
-from uuid import UUID
 
 import msgspec
 from litestar.params import QueryParameter
@@ -20,7 +18,12 @@ T = TypeVar("T")
 _LONGEST: Final = 1_500
 Cursor = Annotated[
     str | None,
-    QueryParameter(max_length=_LONGEST, required=False, description="`next_cursor` of the page before."),
+    QueryParameter(
+        max_length=_LONGEST,
+        required=False,
+        description="`next_cursor` of the page before.",
+        schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
 ]
 """How a route takes one."""
 
@@ -44,20 +47,3 @@ class Cursors:
         except (ValueError, SealBroken, msgspec.DecodeError) as error:
             problem = Problem("cursor", "cursor", "is of no page before this one: send next_cursor with the same query")
             raise InvalidFields([problem]) from error
-
-
-def moment_cursor(moment: datetime, id: UUID) -> str:
-    """The cursor behind a line of one's own log; it says when and which, so it needs no seal."""
-    return base64.urlsafe_b64encode(msgspec.json.encode((moment, id))).decode().rstrip("=")
-
-
-def moment_position(cursor: str) -> tuple[datetime, UUID]:
-    """The moment and the id again. Raises InvalidFields."""
-    problem = Problem("cursor", "value", "give next_cursor of the page before, or nothing")
-    try:
-        moment, id_ = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "==="), type=tuple[datetime, UUID])
-    except (ValueError, msgspec.DecodeError) as error:
-        raise InvalidFields([problem]) from error
-    if moment.tzinfo is None:
-        raise InvalidFields([problem])
-    return moment, id_

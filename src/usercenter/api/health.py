@@ -42,6 +42,8 @@ class Health(msgspec.Struct, kw_only=True):
     postgresql: StoreState
     cache: StoreState | None
     problems: list[str]
+    notes: list[str]
+    """What keeps nothing from working: receivers that are left alone for a while, because they fail."""
 
 
 class Short(msgspec.Struct, kw_only=True):
@@ -82,7 +84,13 @@ async def health(services: OurServices) -> Response[Health]:
     is_fine = kafka.is_reachable and not problems and (cache is None or cache.is_reachable)
     status: Any = "down" if not postgresql.is_reachable else "ok" if is_fine else "degraded"
     body = Health(
-        status=status, version=__version__, kafka=kafka, postgresql=postgresql, cache=cache, problems=problems
+        status=status,
+        version=__version__,
+        kafka=kafka,
+        postgresql=postgresql,
+        cache=cache,
+        problems=problems,
+        notes=services.notes(),
     )
     return Response(body, status_code=503 if status == "down" else 200)
 

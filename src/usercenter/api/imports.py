@@ -1,23 +1,25 @@
 """`/api/v1/admin/users/import` and `…/export`: many users at once, streamed in both directions."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from litestar import Controller, get, post
 from litestar.di import NamedDependency, Provide
+from litestar.openapi.spec import OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import ImportView, search_of
+from usercenter.api.description import LARGEST, files
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import answer, errors
 from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.events import new_id
 from usercenter.users import import_queries
 from usercenter.users.directory import Search
-from usercenter.users.exports import export_lines
 from usercenter.users.import_queries import ImportConflict, ImportNotFound
 from usercenter.users.import_records import Format
 from usercenter.users.imports import Importer
@@ -28,6 +30,18 @@ _FORMATS: Final[dict[str, Format]] = {
     "application/x-ndjson": "ndjson",
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
+}
+_FILES: Final = {
+    "text/csv": Schema(
+        type=OpenAPIType.STRING,
+        description="A head line with the names of columns, then a line for each user.",
+        examples=["username,email,first_name\r\nalice,alice@example.com,Alice\r\n"],
+    ),
+    "application/x-ndjson": Schema(
+        type=OpenAPIType.STRING,
+        description="A JSON object on each line.",
+        examples=['{"username": "alice", "email": "alice@example.com"}\n'],
+    ),
 }
 _MEDIA_TYPES: Final[dict[Format, str]] = {"csv": "text/csv", "ndjson": "application/x-ndjson"}
 
@@ -42,6 +56,23 @@ class TooLarge(Exception):
 
 def _named(status: int, name: str) -> Any:
     return lambda request, error: answer(request, status, name, str(error))
+
+
+@dataclass
+class _Import(Operation):
+    """The description of the route that reads a file by itself, in the place of a parameter `data`."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(required=True, content=files(_FILES))
+
+
+@dataclass
+class _Export(Operation):
+    """The description of the route that answers a file of either kind."""
+
+    def __post_init__(self) -> None:
+        answers = self.responses or {}
+        answers["200"] = OpenAPIResponse(description="The users, line by line", content=files(_FILES))
 
 
 class ImportController(Controller):
@@ -61,6 +92,7 @@ class ImportController(Controller):
         "/import",
         status_code=200,
         operation_id="importUsers",
+        operation_class=_Import,
         request_max_body_size=None,
         responses=errors(400, 401, 403, 409, 413, 415, 503),
     )
@@ -98,7 +130,7 @@ class ImportController(Controller):
         request: ApiRequest,
         services: OurServices,
         import_id: FromPath[UUID],
-        after_line: Annotated[int, QueryParameter(ge=0, le=2**63 - 1)] = 0,
+        after_line: Annotated[int, QueryParameter(ge=0, le=LARGEST, schema_extra={"minimum": 0})] = 0,
     ) -> ImportView:
         """How far an import is, and which lines made no account."""
         await require_role(request, services, "auditor")
@@ -107,7 +139,8 @@ class ImportController(Controller):
     @get(
         "/export",
         operation_id="exportUsers",
-        responses=errors(400, 401, 403, 503),
+        operation_class=_Export,
+        responses=errors(400, 401, 403, 429, 503),
         dependencies={"search": Provide(search_of, sync_to_thread=False)},
         media_type="application/x-ndjson",
     )
@@ -118,10 +151,15 @@ class ImportController(Controller):
         search: NamedDependency[Search],
         kind: Annotated[Literal["csv", "ndjson"], QueryParameter(name="format")] = "ndjson",
     ) -> Stream:
-        """Every user that the filters leave, as of one moment, oldest first; no password, no hash of one."""
+        """Every user that the filters leave, as of one moment, oldest first; no password, no hash of one.
+
+        A cell of CSV that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, a tab or a carriage
+        return) has an apostrophe in front, which an import takes away again. `server.concurrent_exports` are made at a
+        time by one process; then the answer is 429, with Retry-After.
+        """
         await require_role(request, services, "auditor")
-        lines = export_lines(services.database, search, kind)
-        first = await anext(lines, b"")  # a database that is not there is still a 503
+        lines = services.exports.lines(search, kind)
+        first = await anext(lines, b"")  # no place, or a database that is not there: still a 429 or a 503
         headers = {"Content-Disposition": f'attachment; filename="users.{kind}"'}
         return Stream(_chained(first, lines), media_type=_MEDIA_TYPES[kind], headers=headers)
 

@@ -1,17 +1,17 @@
 """`/api/v1/users/me/logins`: the owner's own login log."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, get
-from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
-from usercenter.api.cursors import moment_cursor, moment_position
+from usercenter.api.cursors import Cursor
+from usercenter.api.log_pages import Size, log_page
 from usercenter.api.problems import errors
-from usercenter.api.services import ApiRequest, OurServices
+from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.users import logins
 from usercenter.users.logins import Entry
 
@@ -69,14 +69,21 @@ class LoginController(Controller):
         self,
         request: ApiRequest,
         services: OurServices,
-        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+        limit: Size = 20,
+        cursor: Cursor = None,
     ) -> Logins:
         """When, from where and with what the caller logged in, newest first, and what was strange about it."""
-        before = moment_position(cursor) if cursor else None
         me = await caller(request, services)
-        async with services.database.transaction() as tx:
-            found = await logins.page_of(tx, me.user.id, before=before, limit=limit + 1)
-        page = found[:limit]
-        more = moment_cursor(page[-1].logged_in_at, page[-1].event_id) if len(found) > limit else None
-        return Logins([LoginView.of(entry) for entry in page], more)
+        return await logins_page(services, me.user.id, cursor=cursor, limit=limit)
+
+
+async def logins_page(services: Services, user_id: UUID, *, cursor: str | None, limit: int) -> Logins:
+    """A page of the login log of a user. Raises InvalidFields."""
+    found, more = await log_page(
+        services, logins.page_of, user_id, name="logins", at=_moment, cursor=cursor, limit=limit
+    )
+    return Logins([LoginView.of(entry) for entry in found], more)
+
+
+def _moment(entry: Entry) -> datetime:
+    return entry.logged_in_at

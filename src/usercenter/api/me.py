@@ -1,21 +1,20 @@
 """`/api/v1/users/me`: what an owner sees and changes of the own account."""
 
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 
-from usercenter.api.access import Caller, caller
+from usercenter.api.access import caller
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
+from usercenter.api.proof import prove
 from usercenter.api.reading import Body, require_json
 from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.api.versions import ETAG, IfMatch, expected_sequence, versioned
 from usercenter.api.views import Change, Done, Me, NewEmail, NewPassword, PasswordProof, Replacement
-from usercenter.users import names, queries, recovery, roles, service
-from usercenter.users.errors import WrongPassword
+from usercenter.users import names, recovery, roles, service
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 
@@ -73,10 +72,10 @@ class MeController(Controller):
     ) -> None:
         """Delete the account, for good; every session ends at once. Not the last admin's."""
         expected, me = expected_sequence(if_match), await caller(request, services)
-        id_, proved = me.user.id, await prove(services, me, data.password)
+        id_, proved = me.user.id, await prove(request, services, me, data.password)
         origin = origin_of(request, actor=id_)
         async with services.database.transaction() as tx:
-            await roles.require_another_admin(tx, id_)
+            await roles.require_another_admin(tx, id_)  # before the lock that `prove` takes: admins wait here first
             await service.prove(tx, id_, password_hash=proved)
             await service.delete(
                 tx, id_, deleted_by=str(id_), origin=origin, clock=services.clock, expected_sequence=expected
@@ -95,7 +94,7 @@ class MeController(Controller):
     ) -> Response[Me]:
         """Another password; every other session ends at once."""
         me = await caller(request, services)
-        old_hash = await prove(services, me, data.old_password)
+        old_hash = await prove(request, services, me, data.old_password)
         new_hash = await services.passwords.hash(data.new_password)
         async with services.database.transaction() as tx:
             user = await service.change_password(
@@ -120,26 +119,13 @@ class MeController(Controller):
     async def ask_for_email_change(self, request: ApiRequest, services: OurServices, data: JSONBody[NewEmail]) -> Done:
         """Ask for another address: a mail goes there, and nothing is changed before its token is confirmed."""
         me = await caller(request, services)
-        proved = await prove(services, me, data.password)
+        proved = await prove(request, services, me, data.password)
         new_email, _ = names.check_email(data.email)
         origin = origin_of(request, actor=me.user.id)
         async with services.database.transaction() as tx:
             user = await service.prove(tx, me.user.id, password_hash=proved)
             await recovery.ask_for_email_change(tx, user, new_email, origin=origin, clock=services.clock)
         return Done("A mail is on its way to the new address: its link makes the change.")
-
-
-async def prove(services: Services, me: Caller, password: str) -> str:
-    """The hash of the caller's present password, which this is. Raises WrongPassword."""
-    present = await _password_hash(services, me.user.id)
-    if not await services.passwords.matches(password, present) or present is None:
-        raise WrongPassword("this is not the present password of the account: nothing was changed")
-    return present
-
-
-async def _password_hash(services: Services, user_id: UUID) -> str | None:
-    async with services.database.transaction() as tx:
-        return await queries.password_hash_of(tx, user_id)
 
 
 async def _update(

@@ -26,6 +26,7 @@ from usercenter.users.errors import (
     SessionNotFound,
     StatusImpossible,
     TokenInvalid,
+    TooManyRequests,
     UsernameTaken,
     UserNotFound,
     VersionConflict,
@@ -105,6 +106,11 @@ def _named(status: int, name: str, headers: dict[str, str] | None = None) -> Any
     return handle
 
 
+def _too_many(request: AnyRequest, error: TooManyRequests) -> Response[ProblemDetails]:
+    headers = {"Retry-After": str(error.retry_after_seconds)}
+    return answer(request, 429, "too_many_requests", str(error), headers=headers)
+
+
 def _unavailable(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
     log.warning("http.database_unavailable", error=error.__class__.__name__)
     message = f"the database cannot be reached at the moment: try again in {RETRY_AFTER_SECONDS} seconds"
@@ -161,6 +167,7 @@ HANDLERS: Final[dict[int | type[Exception], Any]] = {
     AccountNotActive: _named(403, "account_not_active"),
     UsernameTaken: _named(409, "username_taken"),
     EmailTaken: _named(409, "email_taken"),
+    TooManyRequests: _too_many,
     KeyReused: _named(422, "idempotency_key_reused"),
     DatabaseUnavailable: _unavailable,
     HTTPException: _http,

@@ -5,7 +5,9 @@ from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from litestar._openapi.schema_generation import SchemaCreator
+from litestar.datastructures import MultiDict
 from litestar.dto import MsgspecDTO
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
@@ -15,6 +17,9 @@ from usercenter.users.errors import InvalidFields, Problem
 
 _MOST_PROBLEMS: Final = 50
 _LONGEST_NAME: Final = 60
+
+NO_NUL: Final = r"^[^\x00]*$"
+"""The pattern of a text that may hold everything but U+0000, which PostgreSQL cannot keep."""
 
 
 class Malformed(Exception):
@@ -33,6 +38,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """What the rules say about those fields that are there and have the right type."""
         del values, accounts
         return []
+
+    @classmethod
+    def describe(cls, schema: Schema) -> None:
+        """Say in the description what holds for the body as a whole, beside its fields."""
+
+
+def text(description: str, **schema: Any) -> msgspec.Meta:
+    """What the OpenAPI description says of a text; the rules are those of the room that owns it."""
+    return msgspec.Meta(extra_json_schema={"description": description, "extra": schema})
 
 
 T = TypeVar("T", bound=Request)
@@ -64,6 +78,38 @@ async def require_json(request: ApiRequest) -> None:
         raise NotJson(f"send JSON, with `Content-Type: application/json`; this is {_printable(media_type)}")
     if not await request.body():
         raise Malformed("the body is empty: send a JSON object")
+
+
+def query_problems(handler: HTTPRouteHandler, query: MultiDict[str]) -> list[Problem]:
+    """What is wrong with a query beside the types of its values, which the web framework checks.
+
+    A parameter that is given twice says two things; and there is no null in a query, though the framework would read
+    the text `null` as one. What the route does not take is nobody's business.
+    """
+    declared = _declared(handler) if query else {}
+    twice = [Problem(name, "twice", "is given twice") for name in query if name in declared and _is_twice(query, name)]
+    nulls = [name for name, text in query.items() if text.lower() == "null" and _has_null(declared.get(name))]
+    return [*twice, *(Problem(name, "query", "is there or left out, but never null") for name in nulls)]
+
+
+def _declared(handler: HTTPRouteHandler) -> dict[str, FieldDefinition]:
+    """The parameters that the route takes, by itself or through what it depends on."""
+    signatures = [handler.parsed_fn_signature]
+    signatures += [provider.parsed_fn_signature for provider in handler.resolve_dependencies().values()]
+    return {
+        getattr(field.kwarg_definition, "name", None) or name: field
+        for signature in signatures
+        for name, field in signature.parameters.items()
+    }
+
+
+def _is_twice(query: MultiDict[str], name: str) -> bool:
+    return len(query.getall(name)) > 1
+
+
+def _has_null(field: FieldDefinition | None) -> bool:
+    """Whether the framework would take a text for None: not where any text is a value."""
+    return field is not None and field.is_optional and str not in get_args(field.annotation)
 
 
 def read(raw: bytes, kind: type[T], accounts: Accounts) -> T:

@@ -32,12 +32,18 @@ class RecoveryController(Controller):
         before_request=require_json,
         status_code=202,
         operation_id="forgotPassword",
-        responses=errors(400, 413, 415, 503),
+        responses=errors(400, 413, 415, 429, 503),
     )
     async def forgot(self, request: ApiRequest, services: OurServices, data: JSONBody[ForgottenPassword]) -> Done:
-        """Ask for a mail to set another password. The answer is the same whether there is such an account or not."""
+        """Ask for a mail to set another password. The answer is the same whether there is such an account or not.
+
+        An account gets `recovery.mails_per_account_hour` such mails, and a network (an IPv4 address, an IPv6 /64) may
+        ask for `recovery.requests_per_network_hour`; then the answer is 429, with Retry-After.
+        """
         async with _at_least(_FORGOT_SECONDS), services.database.transaction() as tx:
-            await recovery.ask_for_reset(tx, data.email, origin=origin_of(request), clock=services.clock)
+            await recovery.ask_for_reset(
+                tx, data.email, services.reset_limits, origin=origin_of(request), clock=services.clock
+            )
         return Done("If an account has this address, a mail with the next step is on its way.")
 
     @post(

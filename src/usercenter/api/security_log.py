@@ -1,17 +1,16 @@
 """`/api/v1/users/me/security-log`: what happened to the keys of the account."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import Controller, get
-from litestar.params import QueryParameter
 
 from usercenter.api.access import caller
-from usercenter.api.cursors import moment_cursor, moment_position
+from usercenter.api.cursors import Cursor
+from usercenter.api.log_pages import Size, log_page
 from usercenter.api.problems import errors
-from usercenter.api.services import ApiRequest, OurServices
+from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.users import security_log
 from usercenter.users.security_log import Entry
 
@@ -26,6 +25,17 @@ class SecurityEntry(msgspec.Struct, frozen=True, kw_only=True):
     ip_address: str | None
     actor: str | None
     """Who did it: a user's id, or `system`."""
+
+    @classmethod
+    def of(cls, entry: Entry) -> "SecurityEntry":
+        """The view of a line of the log."""
+        return cls(
+            id=entry.event_id,
+            happened_at=entry.happened_at,
+            kind=entry.kind,
+            ip_address=entry.ip_address,
+            actor=entry.details.get("actor"),
+        )
 
 
 class SecurityLog(msgspec.Struct, frozen=True):
@@ -47,28 +57,21 @@ class SecurityLogController(Controller):
         self,
         request: ApiRequest,
         services: OurServices,
-        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-        cursor: Annotated[str | None, QueryParameter(max_length=200, required=False)] = None,
+        limit: Size = 20,
+        cursor: Cursor = None,
     ) -> SecurityLog:
         """When the account's keys were changed, from where and by whom, newest first."""
-        before = moment_position(cursor) if cursor else None
         me = await caller(request, services)
-        async with services.database.transaction() as tx:
-            found = await security_log.page_of(tx, me.user.id, before=before, limit=limit + 1)
-        return page(found, limit)
+        return await security_page(services, me.user.id, cursor=cursor, limit=limit)
 
 
-def page(found: list[Entry], limit: int) -> SecurityLog:
-    """The first `limit` of the entries that were found, with a cursor if there are more."""
-    shown = [
-        SecurityEntry(
-            id=entry.event_id,
-            happened_at=entry.happened_at,
-            kind=entry.kind,
-            ip_address=entry.ip_address,
-            actor=entry.details.get("actor"),
-        )
-        for entry in found[:limit]
-    ]
-    more = moment_cursor(shown[-1].happened_at, shown[-1].id) if len(found) > limit else None
-    return SecurityLog(shown, more)
+async def security_page(services: Services, user_id: UUID, *, cursor: str | None, limit: int) -> SecurityLog:
+    """A page of the security log of a user. Raises InvalidFields."""
+    found, more = await log_page(
+        services, security_log.page_of, user_id, name="security log", at=_moment, cursor=cursor, limit=limit
+    )
+    return SecurityLog([SecurityEntry.of(entry) for entry in found], more)
+
+
+def _moment(entry: Entry) -> datetime:
+    return entry.happened_at

@@ -16,8 +16,10 @@ from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
@@ -37,6 +39,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     refresh_tokens: SignedTokens
     one_time_tokens: SignedTokens
     idempotency: IdempotencyKeys
+    reset_limits: ResetLimits
+    exports: Exports
     webhooks: Webhooks
     cache: redis.Redis | None
     users: UserCache
@@ -44,6 +48,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     kafka_state: Callable[[], KafkaState]
     problems: Callable[[], list[str]]
     """What keeps this process from working, by its own parts; without looking at the network."""
+    notes: Callable[[], list[str]]
+    """What is worth knowing beside it, and keeps nothing from working."""
 
 
 OurServices = NamedDependency[Services]

@@ -6,7 +6,6 @@ from zoneinfo import available_timezones
 
 import msgspec
 from litestar import Controller, get, patch, put
-from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
@@ -21,15 +20,15 @@ from usercenter.users.errors import Problem
 from usercenter.users.settings import UserSettings
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
-_TIME: Final = Schema(type=OpenAPIType.STRING, pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")
-_CHOICE: Final = Schema(type=OpenAPIType.BOOLEAN)
-_QUIET_HOURS: Final = Schema(
-    type=[OpenAPIType.OBJECT, OpenAPIType.NULL],
-    description="From when to when, in the user's own time; the end may be on the next day.",
-    properties={"from": _TIME, "to": _TIME},
-    required=["from", "to"],
-    additional_properties=False,
-)
+_TIME: Final = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+_CHOICE: Final = {"type": "boolean"}
+_QUIET_HOURS: Final = {  # plain JSON, for the framework forgets the spelling of what stands this deep
+    "type": ["object", "null"],
+    "description": "From when to when, in the user's own time, not the same; the end may be on the next day.",
+    "properties": {"from": _TIME, "to": _TIME},
+    "required": ["from", "to"],
+    "additionalProperties": False,
+}
 _LOCALE: Final = msgspec.Meta(
     extra_json_schema={"description": "A language tag: en, zh-CN, de-AT.", "extra": {"examples": ["en", "zh-CN"]}}
 )

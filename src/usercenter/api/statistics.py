@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo
 
 from litestar import get
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromQuery
 
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import Series
+from usercenter.api.moments import moment_of, moment_parameter
 from usercenter.api.problems import errors
 from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import statistics
@@ -26,9 +26,7 @@ MetricName = Literal[
     "active_users",
 ]
 """`statistics.READABLE`, for the description; a test compares them."""
-_MOMENT: Final = "ISO 8601; without a zone it is of `analytics.time_zone`."
-_FIRST_YEAR: Final = 1970
-_LAST_YEAR: Final = 9000
+_ZONE: Final = "without a zone it is of `analytics.time_zone`"
 _LONGEST: Final[dict[Step, timedelta]] = {
     "minute": timedelta(minutes=MOST_POINTS),
     "hour": timedelta(hours=MOST_POINTS),
@@ -47,8 +45,8 @@ async def statistics_of(  # noqa: PLR0917  # the framework passes them by name
     request: ApiRequest,
     services: OurServices,
     metric: FromQuery[MetricName],
-    start: Annotated[str, QueryParameter(name="from", max_length=40, description=f"Inclusive; {_MOMENT}")],
-    end: Annotated[str, QueryParameter(name="to", max_length=40, description=f"Exclusive; {_MOMENT}")],
+    start: Annotated[str, moment_parameter(f"Inclusive; {_ZONE}", name="from", required=True)],
+    end: Annotated[str, moment_parameter(f"Exclusive; {_ZONE}", name="to", required=True)],
     step: FromQuery[Step] = "day",
 ) -> Series:
     """A number for each step, zeros included; days begin at midnight in `analytics.time_zone`.
@@ -57,22 +55,12 @@ async def statistics_of(  # noqa: PLR0917  # the framework passes them by name
     """
     await require_role(request, services, "auditor")
     zone = services.config.analytics.time_zone
-    begin, until = _moment("from", start, zone), _moment("to", end, zone)
+    begin, until = moment_of("from", start, zone), moment_of("to", end, zone)
     if problems := _problems(metric, begin, until, step):
         raise InvalidFields(problems)
     async with services.database.transaction() as tx:
         points = await statistics.series(tx, metric, start=begin, end=until, step=step, time_zone=zone)
     return Series(metric=metric, step=step, time_zone=zone, points=points)
-
-
-def _moment(field: str, text: str, zone: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise InvalidFields([Problem(field, "moment", "write a day or a moment: 2026-03-01, 2026-03-01T08:00:00Z")])
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
 
 
 def _problems(metric: str, start: datetime, end: datetime, step: Step) -> list[Problem]:

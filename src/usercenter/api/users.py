@@ -10,13 +10,14 @@ from litestar.params import HeaderParameter, JSONBody
 from usercenter.api.idempotency import LONGEST_KEY, Answer
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
+from usercenter.api.proof import note_failure
 from usercenter.api.reading import Body, require_json
 from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.api.versions import ETAG, FIRST_VERSION, etag
 from usercenter.api.views import LoginRequest, RegisterRequest, SignedIn, UserView
 from usercenter.db import Transaction
 from usercenter.events import Origin, new_id
-from usercenter.users import facts, logins, service, sessions
+from usercenter.users import service, sessions
 from usercenter.users.drafts import draft_of
 from usercenter.users.errors import WrongCredentials
 from usercenter.users.model import User
@@ -47,8 +48,10 @@ class UserController(Controller):
     ) -> Response[SignedIn]:
         """Open an account: 201, or nothing has happened. With an Idempotency-Key it may be sent again without harm."""
         draft = draft_of(services.config.accounts, **msgspec.structs.asdict(data))
-        password_hash = await services.passwords.hash(draft.password)
         origin, keys, key, body = origin_of(request), services.idempotency, idempotency_key, await request.body()
+        if key and (earlier := await _kept(services, key, body)):
+            return _json(earlier)  # without a hash, which costs
+        password_hash = await services.passwords.hash(draft.password)
         async with services.database.transaction() as tx:
             if key and (earlier := await keys.claim(tx, scope="register", key=key, request=body)):
                 return _json(earlier)
@@ -76,7 +79,7 @@ class UserController(Controller):
             found = await service.find_credentials(tx, username=data.username, email=data.email)
         is_right = await services.passwords.matches(data.password, found[1] if found else None)
         if found is None or not is_right:
-            await _note_failure(services, found[0] if found else None, origin_of(request))
+            await note_failure(services, found[0] if found else None, origin_of(request))
             raise WrongCredentials("no account has this name or address with this password")
         user_id, password_hash = found
         renewed = await _renewed_hash(services, password_hash, data.password)
@@ -91,17 +94,16 @@ class UserController(Controller):
         return Response(signed_in, headers=etag(user))
 
 
+async def _kept(services: Services, key: str, body: bytes) -> Answer | None:
+    """The answer to the same request before, if it is there by now; only `claim` tells that there is none."""
+    async with services.database.transaction() as tx:
+        return await services.idempotency.find(tx, scope="register", key=key, request=body)
+
+
 async def _renewed_hash(services: Services, password_hash: str, password: str) -> str | None:
     if not services.passwords.is_outdated(password_hash):
         return None
     return await services.passwords.hash(password)
-
-
-async def _note_failure(services: Services, user_id: UUID | None, origin: Origin) -> None:
-    async with services.database.transaction() as tx:
-        now = services.clock.now()
-        await logins.note_failure(tx, user_id=user_id, ip_address=origin.ip_address, now=now)
-        await facts.tell_login_failure(tx, user_id, services.pseudonyms, now=now)
 
 
 async def _signed_in(

@@ -11,7 +11,7 @@ from usercenter.api.views import Me, UserView
 from usercenter.users.errors import InvalidFields, Problem
 from usercenter.users.model import User
 
-_TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\Z')
+_TAG: Final = re.compile(r'(W/)?"([!#-~]*)"\Z')
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,17}\Z")
 _NEVER: Final = -1
 """The version of a tag that is none of ours: no user is at it."""
@@ -21,6 +21,7 @@ IfMatch = Annotated[
     HeaderParameter(
         name="If-Match",
         required=False,
+        schema_extra={"pattern": r'^(\*|(W/)?"[!#-~]*")$', "format": "entity-tag"},
         description="The ETag that the caller saw last: when the user has changed since, nothing is done (412).",
     ),
 ]

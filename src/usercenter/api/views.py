@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from litestar.openapi.spec import OpenAPIType, Schema
 from msgspec import UNSET, UnsetType
 
-from usercenter.api.reading import Request
+from usercenter.api.reading import NO_NUL, Request, text
 from usercenter.config.model import Accounts
 from usercenter.users.drafts import problems_of
 from usercenter.users.errors import Problem
@@ -17,33 +18,33 @@ from usercenter.users.model import Role, Status, User
 Locale = Literal["en", "zh-CN"]
 
 
-def _text(description: str, **schema: Any) -> msgspec.Meta:
-    """What the OpenAPI description says of a text; the rules are those of `users`."""
-    return msgspec.Meta(extra_json_schema={"description": description, "extra": schema})
-
-
-_USERNAME = _text(
+_USERNAME = text(
     "3 to 32 letters a–z, digits, `.`, `_`, `-` or Han characters; case does not tell names apart.",
     min_length=3,
     max_length=32,
     pattern=r"^[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff][A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]*$",
 )
-_EMAIL = _text(
+_EMAIL = text(
     "An address of at most 254 characters; case does not tell addresses apart.", max_length=254, format="email"
 )
-_PASSWORD = _text(
+_PASSWORD = text(
     "8 to 128 characters of any kind, where the service is not configured otherwise.",
     min_length=8,
     max_length=128,
-    pattern=r"^[^\x00]*$",
+    pattern=NO_NUL,
 )
-_PERSONAL = _text(
-    "1 to 100 characters that can be printed on one line.",
+_HIDDEN = (
+    "\\x00-\\x1f\\x7f-\\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ue000-\uf8ff\ufeff\ufff0-\uffff"
+)
+"""Most of what cannot be seen; what is left (planes beyond the first, single code points) is refused all the same."""
+_PERSONAL = text(
+    "1 to 100 characters that can be printed on one line, not all of them blank.",
     min_length=1,
     max_length=100,
-    pattern=r"^[^\p{C}\p{Zl}\p{Zp}]*$",
+    pattern=f"^[^{_HIDDEN}]*$",
 )
-_PHONE = _text("E.164, like +4915112345678.", pattern=r"^\+[1-9][0-9]{6,14}$")
+_PHONE = text("E.164, like +4915112345678.", pattern=r"^\+[1-9][0-9]{6,14}$")
 
 
 class RegisterRequest(Request, frozen=True, kw_only=True):
@@ -69,8 +70,16 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     """A username or an address, and the password."""
 
     password: str
-    username: str | None = None
-    email: str | None = None
+    username: Annotated[str | None, text("The name.", pattern=NO_NUL)] = None
+    email: Annotated[str | None, text("Or the address.", pattern=NO_NUL)] = None
+
+    @classmethod
+    def describe(cls, schema: Schema) -> None:
+        given, left_out = Schema(type=OpenAPIType.STRING), Schema(type=OpenAPIType.NULL)
+        schema.one_of = [
+            Schema(required=[name], properties={name: given, other: left_out})
+            for name, other in (("username", "email"), ("email", "username"))
+        ]
 
     @classmethod
     def problems(cls, values: Mapping[str, Any], accounts: Accounts) -> list[Problem]:

@@ -6,29 +6,54 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, delete, get, patch, post
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from usercenter.api.access import require_role
+from usercenter.api.description import LARGEST
 from usercenter.api.problems import answer, errors
-from usercenter.api.reading import Body, Request
+from usercenter.api.reading import Body, Request, require_json, text
 from usercenter.api.services import ApiRequest, OurServices
+from usercenter.events import USER_EVENTS
+from usercenter.events.envelope import type_of
 from usercenter.users.errors import Problem
 from usercenter.webhooks import queries
 from usercenter.webhooks.errors import DeliveryNotFound, EventGone, WebhookInvalid, WebhookNotFound
-from usercenter.webhooks.model import Delivery, Webhook
+from usercenter.webhooks.model import ALL, Delivery, Webhook
 from usercenter.webhooks.service import found
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]
 _READ: Final = errors(400, 401, 403, 404, 503)
-_WRITE: Final = errors(400, 401, 403, 404, 413, 503)
+_WRITE: Final = errors(400, 401, 403, 404, 413, 415, 503)
+
+
+_URL = text(
+    "https, of a public host; or http and any host where the operator allows the host by name.",
+    max_length=2_000,
+    pattern=r"^https?://[!-\"$-~]+$",
+    examples=["https://receiver.example/user-events"],
+)
+_TYPES = msgspec.Meta(
+    extra_json_schema={
+        "description": "Types of events; `*` stands for all.",
+        "extra": {
+            "min_items": 1,
+            "items": Schema(type=OpenAPIType.STRING, enum=[*sorted(type_of(event) for event in USER_EVENTS), ALL]),
+        },
+    }
+)
+_SECRET = text(
+    "`whsec_` and 24 to 64 bytes in base64.",
+    pattern=r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$",
+)
 
 
 class NewWebhook(Request, frozen=True, kw_only=True):
     """A receiver to be told. Without a secret of its own it gets one."""
 
-    url: str
-    event_types: list[str]
-    secret: str | None = None
+    url: Annotated[str, _URL]
+    event_types: Annotated[list[str], _TYPES]
+    secret: Annotated[str | None, _SECRET] = None
 
     def __repr__(self) -> str:
         return "NewWebhook(…)"  # it holds a secret
@@ -37,15 +62,15 @@ class NewWebhook(Request, frozen=True, kw_only=True):
 class WebhookChange(Request, frozen=True, kw_only=True):
     """What is to be different; what is left out stays."""
 
-    url: str | None = None
-    event_types: list[str] | None = None
+    url: Annotated[str | None, _URL] = None
+    event_types: Annotated[list[str] | None, _TYPES] = None
     is_enabled: bool | None = None
 
 
 class NewSecret(Request, frozen=True, kw_only=True):
     """A secret of the caller's own, or none to have one made."""
 
-    secret: str | None = None
+    secret: Annotated[str | None, _SECRET] = None
 
     def __repr__(self) -> str:
         return "NewSecret(…)"  # it holds a secret
@@ -128,7 +153,7 @@ class WebhookController(Controller):
         async with services.database.transaction() as tx:
             return WebhookList([WebhookView.of(webhook) for webhook in await queries.all_of(tx)])
 
-    @post("/", dto=Body[NewWebhook], responses=errors(400, 401, 403, 413, 503))
+    @post("/", dto=Body[NewWebhook], before_request=require_json, responses=errors(400, 401, 403, 413, 415, 503))
     async def create_webhook(
         self, request: ApiRequest, services: OurServices, data: JSONBody[NewWebhook]
     ) -> WebhookWithSecret:
@@ -147,7 +172,7 @@ class WebhookController(Controller):
         async with services.database.transaction() as tx:
             return WebhookView.of(await found(tx, webhook_id))
 
-    @patch("/{webhook_id:uuid}", dto=Body[WebhookChange], responses=_WRITE)
+    @patch("/{webhook_id:uuid}", dto=Body[WebhookChange], before_request=require_json, responses=_WRITE)
     async def change_webhook(
         self, request: ApiRequest, services: OurServices, webhook_id: FromPath[UUID], data: JSONBody[WebhookChange]
     ) -> WebhookView:
@@ -165,7 +190,13 @@ class WebhookController(Controller):
             if not await queries.delete(tx, webhook_id):
                 raise WebhookNotFound("there is no webhook with this id (any more)")
 
-    @post("/{webhook_id:uuid}/rotate-secret", dto=Body[NewSecret], status_code=200, responses=_WRITE)
+    @post(
+        "/{webhook_id:uuid}/rotate-secret",
+        dto=Body[NewSecret],
+        before_request=require_json,
+        status_code=200,
+        responses=_WRITE,
+    )
     async def rotate_secret(
         self, request: ApiRequest, services: OurServices, webhook_id: FromPath[UUID], data: JSONBody[NewSecret]
     ) -> WebhookWithSecret:
@@ -188,7 +219,7 @@ class WebhookController(Controller):
         request: ApiRequest,
         services: OurServices,
         webhook_id: FromPath[UUID],
-        before: Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1, required=False)] = None,
+        before: Annotated[int | None, QueryParameter(ge=1, le=LARGEST, required=False)] = None,
         limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     ) -> DeliveryList:
         """Its attempts with what came of them, the latest first."""

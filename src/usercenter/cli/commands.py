@@ -38,6 +38,8 @@ _topics = App(name="topics", help="The topics on the broker.")
 _topics.command("usercenter.cli.topics:create", name="create", help="Make the configured topics that are missing.")
 _topics.command("usercenter.cli.topics:list_", name="list", help="List the broker's topics.")
 _topics.command("usercenter.cli.topics:describe", name="describe", help="Describe one topic's partitions.")
+_groups = App(name="groups", help="The consumer groups: who reads what, and how far they are.")
+_groups.command("usercenter.cli.stops:resume", name="resume", help="Let a group go on that stopped itself.")
 _mail = App(name="mail", help="The mails that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail as a user would get it.")
 _events = App(name="events", help="The events: what they look like, whether they still fit, and a new one.")
@@ -75,5 +77,5 @@ _tasks.command("usercenter.cli.tasks:retry_now", name="retry-now", help="Let par
 _operations = App(name="operations", help="Who did what about which work.")
 _operations.command("usercenter.cli.operations:list_", name="list", help="List what operators did, the latest first.")
 _operations.command("usercenter.cli.operations:show_operation", name="show", help="Show one, with its selection.")
-for group in (_user, _letters, _tasks, _operations, _config, _db, _topics, _mail, _events, _webhooks):
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations):
     app.command(group)

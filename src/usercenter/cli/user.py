@@ -55,12 +55,10 @@ def status(
     ----------
     reason: Told to the user.
     """
-    from usercenter.users import service
+    from usercenter.users import roles
 
     async def change(tx: Transaction, user: User) -> User:
-        return await service.change_status(
-            tx, user.id, status=new, reason=reason, origin=_origin(), clock=SystemClock()
-        )
+        return await roles.change_status(tx, user.id, new, reason=reason, origin=_origin(), clock=SystemClock())
 
     _print(_with_user(config, who, change), json=json)
 
@@ -83,12 +81,12 @@ def delete(who: Name, /, *, yes: Yes = False, config: ConfigFile = None) -> None
 
     Example: usercenter user delete alice --yes
     """
-    from usercenter.users import service
+    from usercenter.users import roles
 
     async def remove(tx: Transaction, user: User) -> User:
         if not yes:
             raise CommandFailed(f"this deletes {user.username} ({user.id}) for good: add --yes", status=WRONG_USAGE)
-        await service.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
+        await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
         return user
 
     print(_with_user(config, who, remove).id)  # noqa: T201

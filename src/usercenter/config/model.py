@@ -118,6 +118,26 @@ class Tasks(Settings, frozen=True):
     first_retry_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 1_000
     """The wait after the first failure; it doubles with each further one (with jitter)."""
     longest_retry_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 3_600
+    breaker_failures: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    """After failures of so many users in a row, without a success between them, a handler is left alone for a while."""
+    breaker_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    """How long at first; it doubles as long as it does not help."""
+    breaker_longest_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 300
+
+
+class Limits(Settings, frozen=True):
+    """How much may fail before a group stops itself, and waits for `usercenter groups resume`."""
+
+    dead_in_a_row: Positive = 50
+    """Dead letters without any success between them; for a group, and for each handler of tasks."""
+    failed_percent: Annotated[int, Meta(ge=1, le=100)] = 50
+    """How many of the last events of a group may be parked or dead letters …"""
+    window_events: Positive = 100
+    """… once there are so many of them …"""
+    window_seconds: Positive = 60
+    """… within so long."""
+    parked_users: Positive = 1_000
+    """So many users may be parked for one record handler."""
 
 
 class Retention(Settings, frozen=True):
@@ -125,6 +145,7 @@ class Retention(Settings, frozen=True):
 
     inbox_days: Positive = 30
     idempotency_key_hours: Positive = 24
+    login_log_days: Positive = 365
 
 
 class Database(Settings, frozen=True):
@@ -214,6 +235,15 @@ class Accounts(Settings, frozen=True):
     default_time_zone: Text = "UTC"
 
 
+class Recovery(Settings, frozen=True):
+    """How often mails about forgotten passwords may be asked for."""
+
+    mails_per_account_hour: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """More are not sent, and whoever asks is answered as ever."""
+    requests_per_network_hour: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
+    """Of one IPv4 address or one IPv6 /64, for any accounts; more are refused (429)."""
+
+
 class Logins(Settings, frozen=True):
     """When a login is suspicious, and what is known about addresses."""
 
@@ -245,6 +275,8 @@ class Server(Settings, frozen=True):
     max_body_bytes: Annotated[int, Meta(ge=1_024, le=10_000_000)] = 65_536
     max_import_bytes: Annotated[int, Meta(ge=1_024)] = 100_000_000
     """The largest file of a bulk import through HTTP; the command `usercenter user import` knows no limit."""
+    concurrent_exports: Positive = 2
+    """How many exports one process makes at a time; each holds a database connection. More are answered 429."""
     trusted_proxies: list[Text] = []
     """Addresses whose `X-Forwarded-For` is believed."""
     stop_seconds: Annotated[int, Meta(ge=1, le=600)] = 20
@@ -287,6 +319,7 @@ class Config(Settings, frozen=True):
     kafka: Kafka = Kafka()
     relay: Relay = Relay()
     tasks: Tasks = Tasks()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     database: Database = Database()
     cache: Cache = Cache()
@@ -295,6 +328,7 @@ class Config(Settings, frozen=True):
     sms: Sms = Sms()
     webhooks: Webhooks = Webhooks()
     accounts: Accounts = Accounts()
+    recovery: Recovery = Recovery()
     logins: Logins = Logins()
     tokens: Tokens = Tokens()
     server: Server = Server()

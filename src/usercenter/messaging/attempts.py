@@ -48,6 +48,7 @@ class Attempts:
             reached("task.done")
             return event.request_id
         async with self._database.transaction() as tx:
+            await tx.allow_pauses(1.2 * handler.timeout_seconds)
             await call(handler.run, [event], tx, context, timeout_seconds=handler.timeout_seconds)
             if not await tasks.finish(tx, [task.position]):
                 raise NoLongerOurs

@@ -60,24 +60,19 @@ class Marks:
         on the way to it, and needs no mark. Raises Stopped when the group is not to handle anything.
         """
         wanted = _marks_of(messages)
-        async with self._database.transaction() as tx:
-            if self._is_owing:
-                await tx.execute(_GIVE_BACK, self._parameters(self._ours.values()))
-            rows = await tx.fetch_all(_BEGIN, self._parameters(wanted))
-            marked = {(row[0], row[1]) for row in rows}
-            left = [mark for mark in wanted if mark.place not in marked]
-            if left:
-                await stops.check(tx, self._group)
-            found = await tx.fetch_all(_LOOK, self._parameters(left)) if left else []
-        self._is_owing = False
+        if self._is_owing:
+            await self._database.run_alone(_GIVE_BACK, self._parameters(self._ours.values()))
+            self._is_owing = False
+        rows = await self._database.run_alone(_BEGIN, self._parameters(wanted))
+        marked = {(row[0], row[1]) for row in rows}
         self._ours |= {mark.place: mark for mark in wanted if mark.place in marked}
-        return [Mark(*row) for row in found]
+        left = [mark for mark in wanted if mark.place not in marked]
+        return await self._look(left) if left else []
 
     async def begin_alone(self, message: Received, *, attempts: int) -> None:
         """Mark one message as begun so often, itself alone, in a transaction of its own."""
         mark = Mark(message.topic, message.partition, message.offset, message.offset, attempts)
-        async with self._database.transaction() as tx:
-            await tx.execute(_BEGIN_ALONE, self._parameters([mark]))
+        await self._database.run_alone(_BEGIN_ALONE, self._parameters([mark]))
         self._ours[mark.place] = mark
 
     async def close(self, tx: Transaction, messages: Iterable[Received]) -> None:
@@ -93,14 +88,20 @@ class Marks:
         """
         self._is_owing = True
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS), self._database.transaction() as tx:
-                await tx.execute(_GIVE_BACK, self._parameters(self._ours.values()))
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._database.run_alone(_GIVE_BACK, self._parameters(self._ours.values()))
         except Exception as error:
             if not (is_transient(error) or isinstance(error, TimeoutError)):
                 raise
             log.info("kafka.mark_left_open", group=self._group, error=type(error).__name__)
         else:
             self._is_owing = False
+
+    async def _look(self, left: Sequence[Mark]) -> list[Mark]:
+        """Why these could not be marked: the open marks that share a message with them."""
+        async with self._database.transaction() as tx:
+            await stops.check(tx, self._group)
+            return [Mark(*row) for row in await tx.fetch_all(_LOOK, self._parameters(left))]
 
     def _parameters(self, marks: Iterable[Mark]) -> dict[str, object]:
         rows = list(marks)
@@ -158,6 +159,7 @@ from quick, unnest(%(topic)b::text[], %(partition)b::int[], %(first)b::bigint[],
 on conflict (group_name, topic, kafka_partition) do update
 set first_offset = excluded.first_offset, last_offset = excluded.last_offset, attempts = excluded.attempts,
     begun_at = now()
+returning topic
 """
 
 _LOOK: Final = """
@@ -184,4 +186,5 @@ from unnest(%(topic)b::text[], %(partition)b::int[], %(first)b::bigint[], %(last
 where b.group_name = %(group)s
 and (b.topic, b.kafka_partition, b.first_offset, b.last_offset, b.attempts)
     = (w.topic, w.kafka_partition, w.first_offset, w.last_offset, w.attempts)
+returning b.topic
 """

@@ -4,7 +4,7 @@ The row here is the truth; the message on the dead-letter topic tells others. Bo
 gives the work up, so a dead letter is durable before anything is forgotten.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zlib import crc32
@@ -21,6 +21,12 @@ from usercenter.messaging.reasons import printable, storable
 from usercenter.messaging.shards import SHARDS, shard_of
 
 log = structlog.get_logger()
+
+DEAD_LETTERS: Final = ".dlq"
+"""Behind the name of a stream, and of its topic: where its dead letters are published."""
+_LONGEST_HEADER: Final = 4_000
+_LONGEST_HEADERS: Final = 64_000
+_LONGEST_NAME: Final = 100
 
 
 class DeadLetter(NamedTuple):
@@ -73,7 +79,15 @@ def announce(letters: Sequence[DeadLetter]) -> None:
 
 
 async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -> None:
-    """Keep a row that Kafka will never take (too large, say); only the table can hold it. No commit."""
+    """Keep a row that Kafka will never take (too large, say); only the table can hold it. No commit.
+
+    A dead letter is there already.
+    """
+    if row.stream.endswith(DEAD_LETTERS):
+        log.error(
+            "kafka.dead_letter_unsendable", topic=topic, event_type=row.type, next="the table dead_letters has it"
+        )
+        return
     letter = DeadLetter(
         group="relay",
         handler="relay",
@@ -113,13 +127,28 @@ def _message(letter: DeadLetter, stream: str) -> RawMessage:
     key = storable((letter.key or b"").decode("utf-8", "backslashreplace"))
     return RawMessage(
         id=new_id(),
-        stream=f"{stream}.dlq",
+        stream=f"{stream}{DEAD_LETTERS}",
         key=key,
         shard=shard_of(letter.user_id) if letter.user_id else crc32(letter.key or b"") % SHARDS,
         type=letter.event_type or "undecodable",
         payload=letter.value or b"",
-        headers={**letter.headers, **_reason(letter), "original_key": key},
+        headers={**_bounded(letter.headers), **_reason(letter), "original_key": key[:_LONGEST_HEADER]},
     )
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that fit into a message; what was cut or left out is named in one more. The table has them whole."""
+    kept: dict[str, str] = {}
+    cut: list[str] = []
+    left = _LONGEST_HEADERS
+    for name, value in headers.items():
+        room = min(_LONGEST_HEADER, left - len(name))
+        if room <= 0 or len(value) > room:
+            cut.append(name[:_LONGEST_NAME])
+        if room > 0:
+            kept[name] = value[:room]
+            left -= len(name) + len(kept[name])
+    return kept | ({"headers_cut": ", ".join(cut)[:_LONGEST_HEADER]} if cut else {})
 
 
 def _reason(letter: DeadLetter) -> dict[str, str]:

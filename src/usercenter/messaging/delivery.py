@@ -10,6 +10,7 @@ from confluent_kafka import TopicPartition
 
 from usercenter.db import DatabaseUnavailable, Signal, is_transient
 from usercenter.messaging.batch import Received
+from usercenter.messaging.stops import Stopped
 
 log = structlog.get_logger()
 
@@ -94,9 +95,10 @@ class Deliveries:
             wait_seconds = min(_LONGEST_WAIT_SECONDS, wait_seconds * 2)
 
     def _note(self, error: Exception, wait_seconds: float) -> None:
-        self.problem = f"a batch waits: {error if isinstance(error, DatabaseUnavailable) else type(error).__name__}"
+        says_all = isinstance(error, (DatabaseUnavailable, Stopped))
+        self.problem = f"a batch waits: {error if says_all else type(error).__name__}"
         facts = {"group": self._group, "error": self.problem, "next_attempt_in_seconds": wait_seconds}
-        if is_transient(error):
+        if is_transient(error) or isinstance(error, Stopped):
             log.warning("kafka.batch_waits", **facts)
         else:
             log.error("kafka.batch_waits", **facts, exc_info=error)

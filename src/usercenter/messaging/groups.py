@@ -75,11 +75,17 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     first_seconds: float = 1.0
     longest_seconds: float = 3_600.0
 
-    def wait_seconds(self, attempts: int) -> float | None:
-        """The wait after so many attempts (1 or more): doubled each time, 75 to 125 % of it; None after the last."""
+    def plain_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts (1 or more), without jitter: doubled each time; None after the last."""
         if attempts >= self.attempts:
             return None
-        plain = min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempts - 1, 60))
+
+    def wait_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts: 75 to 125 % of the plain one; None after the last."""
+        plain = self.plain_seconds(attempts)
+        if plain is None:
+            return None
         return plain * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
 
 
@@ -139,13 +145,12 @@ def record(
     """Declare a function (events, tx, context) that changes our database, once for each event; it must not commit.
 
     When it has not ended after `timeout_seconds` it is cancelled, with the statement that it waits for, and has failed;
-    which of its events is to blame is then found by halving, each half with the same limit.
-
-    `replay` says what a replay may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an
-    SQL condition over the event's row `e` of event_log, true where the effect of a handled event is not there; with it
-    `usercenter verify` proves that effect.
+    which of its events is to blame is then found by halving, each half with the same limit. `replay` says what a replay
+    may do: "repeatable" if a second run for the same event changes nothing. `lacks` is an SQL condition over the
+    event's row `e` of event_log, true where the effect of a handled event is not there; with it `usercenter verify`
+    proves that effect.
     """
-    return Record(_name_of(function), function, retry, timeout_seconds, replay=replay, lacks=lacks)
+    return Record(_name_of(function), function, retry, timeout_seconds, replay, lacks)
 
 
 def outside(

@@ -5,7 +5,7 @@ served goes to the end of the queue. The table `tasks` is the truth; whatever is
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
@@ -69,6 +69,10 @@ class Lanes:
         for lane in lanes:
             self._free.pop(lane, None)
             self._taken.pop(lane, None)
+
+    def drop_free(self, is_unwanted: Callable[[str], bool]) -> None:
+        """Forget the free lanes of these handlers."""
+        self.drop([lane for lane in self._free if is_unwanted(lane[0])])
 
     def keep_only(self, shards: AbstractSet[int]) -> None:
         """Forget the free lanes of other shards."""

@@ -11,6 +11,7 @@ from usercenter.messaging import dead_letters
 from usercenter.messaging.batch import Batch
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects
+from usercenter.messaging.limits import Verdict
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
@@ -24,6 +25,7 @@ class Outcome(NamedTuple):
     effects: Effects
     letters: Sequence[DeadLetter]
     repeated: int
+    verdicts: Sequence[Verdict]
 
     def tell(self, *, metrics: Metrics, clock: Clock, log_each: int) -> None:
         """Count it and log it; each event on a line of its own if there are no more than `log_each`."""

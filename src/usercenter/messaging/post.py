@@ -71,7 +71,11 @@ class Post:
     def problems(self) -> list[str]:
         """What keeps this process from moving messages, Kafka's plain absence aside."""
         stuck = [f"group {each.group}: {each.problem}" for each in self._consumers if each.problem]
-        return [*self._loops.problems(), *stuck]
+        return [*self._loops.problems(), *stuck, *(self._runner.problems() if self._runner else ())]
+
+    def notes(self) -> list[str]:
+        """What an operator may want to know, and what keeps nothing from working."""
+        return self._runner.notes() if self._runner else []
 
     def is_reading(self) -> bool:
         """Whether every group has a consumer here that was given its partitions."""

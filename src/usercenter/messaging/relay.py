@@ -8,7 +8,7 @@ was sent and not deleted (a crash in between) is sent again under the same id, a
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -42,8 +42,10 @@ class Relay:
         topics: Mapping[str, str],
         clock: Clock,
         metrics: Metrics,
+        make_producer: Callable[..., Producer] = Producer,
     ) -> None:
         self._kafka = config.kafka
+        self._make_producer = make_producer
         self._settings = config.relay
         self._log_each = config.logging.each_event_up_to
         self._database = database
@@ -58,7 +60,7 @@ class Relay:
         self._is_full = False
         self._is_broken = False
         self._is_closing = False
-        self._producer = Producer(config.kafka, on_receipts=self._receive)
+        self._producer = make_producer(config.kafka, on_receipts=self._receive)
         self._single: Producer | None = None
         leases.finish_before_release(self._hand.shards)
 
@@ -165,14 +167,14 @@ class Relay:
     def _single_producer(self) -> Producer:
         """Sends each message in a batch of its own, so that what the broker refuses is this message and no other."""
         if self._single is None:
-            self._single = Producer(self._kafka, on_receipts=self._receive, is_single=True)
+            self._single = self._make_producer(self._kafka, on_receipts=self._receive, is_single=True)
         return self._single
 
     async def _replace_producer(self) -> None:
         """Begin anew with another one; what the old ones still have comes back as failed."""
         log.error("kafka.producer_replaced", reason="the client library cannot recover from its last error")
         old = [self._producer, *([self._single] if self._single else [])]
-        self._producer = Producer(self._kafka, on_receipts=self._receive)
+        self._producer = self._make_producer(self._kafka, on_receipts=self._receive)
         self._single = None
         self._is_broken = False
         await asyncio.gather(*(each.close(timeout_seconds=0) for each in old))

@@ -15,14 +15,17 @@ import structlog
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry
-from usercenter.messaging import dead_letters, erasures, inbox, tasks
+from usercenter.messaging import dead_letters, erasures, inbox, stops, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.begun import Mark, Marks, parted
 from usercenter.messaging.calls import NeverEnded
+from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects
 from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule
 from usercenter.messaging.leftovers import Leftovers
+from usercenter.messaging.limits import Limits, Verdict
 from usercenter.messaging.outcome import Outcome
+from usercenter.messaging.stops import Stopped
 from usercenter.messaging.tasks import Lane
 from usercenter.metrics import Metrics
 from usercenter.points import reached
@@ -48,6 +51,8 @@ class Router:
     ) -> None:
         self.group = group
         self._handlers = {handler.name: handler for handler in group.all_handlers()}
+        limits = [each.timeout_seconds for each in self._handlers.values() if isinstance(each, Record)]
+        self._longest_pause_seconds = 1.2 * max(limits, default=0.0)  # cancelled before PostgreSQL ends it
         self._registry = registry
         self._database = database
         self._context = context
@@ -55,6 +60,7 @@ class Router:
         self._metrics = metrics
         self._log_each = config.logging.each_event_up_to
         self._crashes = config.kafka.consumer.crashes
+        self._limits = Limits(config.limits, context.clock)
         self._marks = Marks(group.name, database)
         self._leftovers = Leftovers(group)
 
@@ -74,7 +80,11 @@ class Router:
 
     async def _begin(self, messages: Sequence[Received]) -> Sequence[Received]:
         """Handle them, up to and with those that are suspected; returns what is left."""
-        suspects = await self._marks.begin(messages)
+        try:
+            suspects = await self._marks.begin(messages)
+        except Stopped:
+            self._limits.begin_anew()  # whoever resumes the group has mended it
+            raise
         if not suspects:
             await self._handle(messages)
             return ()
@@ -112,11 +122,13 @@ class Router:
             log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
             outcome = await self._commit(batch, is_isolating=True, error=error)
         reached("batch.committed")
+        self._limits.note(outcome.verdicts)
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
         outcome.tell(metrics=self._metrics, clock=self._context.clock, log_each=self._log_each)
 
     async def _commit(self, batch: Batch, *, is_isolating: bool, error: NeverEnded | None) -> Outcome:
         async with self._database.transaction() as tx:
+            await tx.allow_pauses(self._longest_pause_seconds)
             items, broken, repeated = await self._admit(tx, batch)
             items = await erasures.without_erased(tx, items)
             by_handler = self._by_handler(items)
@@ -133,11 +145,25 @@ class Router:
                     await effects.record(handler, by_handler[name])
             letters = [self._leftovers.unread(each) for each in broken]
             letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
-            await tasks.add(tx, [self._leftovers.task(each) for each in effects.later])
-            await dead_letters.add(tx, letters)
-            await self._marks.close(tx, batch.messages)
+            later = [self._leftovers.task(each) for each in effects.later]
+            fresh = [*(each.message for each in items), *(each.message for each in broken)]
+            verdicts = _verdicts(fresh, effects, letters)
+            async with tx.together():
+                await tasks.add(tx, later)
+                await dead_letters.add(tx, letters)
+                await self._marks.close(tx, batch.messages)
+            await self._stop_if_too_much(tx, effects, verdicts)
             reached("batch.effects_done")
-        return Outcome(self.group.name, batch, effects, letters, repeated)
+        return Outcome(self.group.name, batch, effects, letters, repeated, verdicts)
+
+    async def _stop_if_too_much(self, tx: Transaction, effects: Effects, verdicts: Sequence[Verdict]) -> None:
+        """Decided with the batch that passes a limit: it is kept, and nothing comes after it."""
+        if not any(verdict is not Verdict.FINE for verdict in verdicts):
+            return
+        parked = {each.handler.name for each in effects.failed if each.wait_seconds is not None}
+        users = await tasks.most_parked_users(tx, parked) if parked else 0
+        if reason := self._limits.passed_with(verdicts, parked_users=users):
+            await stops.add(tx, self.group.name, reason)
 
     async def _admit(self, tx: Transaction, batch: Batch) -> tuple[list[Item], list[Broken], int]:
         """What this group has not seen yet, each once and in order; and how many messages were repetitions."""
@@ -165,3 +191,13 @@ class Router:
         names = [name for name in by_handler if isinstance(self._handlers[name], Record)]
         users = {item.event.user_id for name in names for item in by_handler[name]}
         return await tasks.busy_lanes(tx, names, users) if names else set()
+
+
+def _verdicts(messages: Sequence[Received], effects: Effects, letters: Sequence[DeadLetter]) -> list[Verdict]:
+    """What came of each of these messages, in the order in which they were read."""
+    parked = {(each.item.message.partition, each.item.message.offset) for each in effects.failed}
+    dead = {(letter.partition, letter.offset) for letter in letters}
+    places = sorted((message.partition, message.offset) for message in messages)
+    if not parked and not dead:
+        return [Verdict.FINE] * len(places)
+    return [Verdict.DEAD if each in dead else Verdict.PARKED if each in parked else Verdict.FINE for each in places]

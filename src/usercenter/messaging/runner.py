@@ -22,6 +22,7 @@ from usercenter.messaging import tasks
 from usercenter.messaging.attempts import Attempts, NoLongerOurs
 from usercenter.messaging.endings import Done, Endings, Failed, Ledger
 from usercenter.messaging.groups import Context, Handler, Schedule
+from usercenter.messaging.holds import Holds
 from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.tasks import Lane, Task
@@ -52,7 +53,6 @@ class Runner:
         metrics: Metrics,
     ) -> None:
         self._settings = config.tasks
-        self._handlers = handlers
         self._database = database
         self._leases = leases
         self._attempts = Attempts(handlers=handlers, registry=registry, database=database, context=context)
@@ -64,6 +64,7 @@ class Runner:
             metrics=metrics,
             log_each=config.logging.each_event_up_to,
         )
+        self._holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
         self._wake = database.signal(tasks.SIGNAL)
         self._capacity = min(self._settings.concurrent_lanes * _CLAIM_AHEAD, self._settings.window)
         self._lanes = Lanes(per_lane=max(1, self._settings.window // (2 * self._settings.concurrent_lanes)))
@@ -74,6 +75,14 @@ class Runner:
         """Positions whose claim failed at the commit, or was cancelled there: nobody knows whether it stands."""
         self._is_stopping = False
         leases.finish_before_release(self._lanes.busy_shards)
+
+    def problems(self) -> list[str]:
+        """The handlers that have stopped, and what to do."""
+        return self._holds.problems()
+
+    def notes(self) -> list[str]:
+        """The handlers that are left alone for a while, because their other side fails."""
+        return self._holds.notes()
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
@@ -137,6 +146,8 @@ class Runner:
             async with self._database.transaction() as tx:
                 await self._clear_doubt(tx)
                 parked, letters = await self._ledger.note(tx, endings)
+                await self._holds.stop_if_too_much(tx, endings, letters)
+                await self._holds.look(tx)
                 has_moved = await self._fetch(tx, room)
                 heads = self._lanes.take(room, self._leases.owned())  # from here on their shards are not let go
                 claimed = await tasks.claim(tx, owner=self._leases.owner, positions=heads) if heads else []
@@ -147,6 +158,7 @@ class Runner:
             raise
         self._in_doubt.clear()
         self._settle(endings, heads, claimed)
+        self._holds.count(endings, letters)
         self._ledger.tell(endings, parked, letters)
         return not (endings or claimed or has_moved)
 
@@ -157,10 +169,14 @@ class Runner:
     async def _fetch(self, tx: Transaction, room: int) -> bool:
         """Hold more of what is due, if the free lanes do not fill the room. Says whether tasks were postponed."""
         owned = self._leases.owned()
+        self._lanes.drop_free(self._holds.is_held)
         limit = self._settings.window - self._lanes.waiting
         if self._lanes.free >= room or limit <= 0 or not owned:
             return False
-        due = await tasks.due(tx, handlers=self._handlers, shards=owned, beside=self._lanes.known(), limit=limit)
+        handlers, known, broken = self._holds.running(), self._lanes.known(), self._holds.broken()
+        due = await tasks.due(tx, handlers=handlers, shards=owned, beside=known, limit=limit, broken=broken)
+        for name in self._holds.to_probe(known):
+            due += await tasks.due_of(tx, handler=name, shards=owned)
         behind: dict[Lane, datetime] = {}
         postponed: dict[int, datetime] = {}
         for task in due:
@@ -188,7 +204,7 @@ class Runner:
         owned = self._leases.owned()
         while self._claimed and len(self._running) < self._settings.concurrent_lanes:
             task = self._claimed.popleft()
-            if task.shard in owned and not self._is_stopping:
+            if task.shard in owned and not self._is_stopping and not self._holds.is_held(task.handler):
                 attempt = asyncio.create_task(self._attempts.make(task), name=task.handler)
                 attempt.add_done_callback(partial(self._end, task, time.perf_counter()))
                 self._running[task.lane] = attempt
@@ -199,6 +215,8 @@ class Runner:
         """The lane stays taken until the next turn has noted the end."""
         del self._running[task.lane]
         error = None if attempt.cancelled() else attempt.exception()
+        if not attempt.cancelled():
+            self._holds.note(task, error)
         if attempt.cancelled() or isinstance(error, NoLongerOurs):
             self._endings.interrupted.append(task)
         elif error is not None:

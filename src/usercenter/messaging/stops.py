@@ -60,4 +60,7 @@ async def everything(tx: Transaction) -> list[Stop]:
 
 async def remove(tx: Transaction, name: str) -> bool:
     """Let it go on, in every process within seconds; False if it was not stopped. Does not commit."""
-    return (await tx.execute("delete from group_stops where group_name = %s", (name,))).rowcount == 1
+    was_stopped = (await tx.execute("delete from group_stops where group_name = %s", (name,))).rowcount == 1
+    if was_stopped:
+        log.warning("kafka.group_resumed", group=name)
+    return was_stopped

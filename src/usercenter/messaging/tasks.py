@@ -113,15 +113,37 @@ async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collecti
     return {(row[0], row[1]) for row in rows}
 
 
+async def most_parked_users(tx: Transaction, handlers: Collection[str]) -> int:
+    """How many users have a failed task, for that of these handlers which has the most of them."""
+    row = await tx.fetch_one(
+        "select count(distinct user_id) as users from tasks where handler = any(%b) and last_error is not null "
+        "group by handler order by users desc limit 1",
+        (list(handlers),),
+    )
+    return row[0] if row else 0
+
+
 async def due(
-    tx: Transaction, *, handlers: Collection[str], shards: Collection[int], beside: Sequence[Lane], limit: int
+    tx: Transaction,
+    *,
+    handlers: Collection[str],
+    shards: Collection[int],
+    beside: Sequence[Lane],
+    limit: int,
+    broken: Collection[str] = (),
 ) -> list[Waiting]:
-    """The next due tasks of these shards, those of lanes in hand (`beside`) left out."""
+    """The next due tasks of these shards, those of lanes in hand (`beside`) and of `broken` handlers left out."""
     names, users = [lane[0] for lane in beside], [lane[1] for lane in beside]
     # The statistics of a table that fills and empties within seconds are always wrong; without this the planner may
     # read and sort the whole backlog for its first rows.
     await tx.execute("set local enable_sort = off")
-    rows = await tx.fetch_all(_DUE, (list(handlers), list(shards), names, users, limit))
+    rows = await tx.fetch_all(_DUE, (list(handlers), list(broken), list(shards), names, users, limit))
+    return [Waiting(*row) for row in rows]
+
+
+async def due_of(tx: Transaction, *, handler: str, shards: Collection[int]) -> list[Waiting]:
+    """The next due task of one handler (with the lane of its own, if it has one), as a probe; none if none is due."""
+    rows = await tx.fetch_all(_DUE_OF, (handler, list(shards)))
     return [Waiting(*row) for row in rows]
 
 
@@ -217,9 +239,19 @@ select position, handler, user_id, nullif(greatest(next_attempt_at, (
         order by e.position desc limit 1
     )), next_attempt_at)
 from tasks t
-where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and shard = any(%b::smallint[])
+where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and handler <> all(%b::text[])
+and shard = any(%b::smallint[])
 and (handler, user_id) not in (select * from unnest(%b::text[], %b::uuid[]))
 order by next_attempt_at, position limit %s
+"""
+
+_DUE_OF: Final = """
+select position, handler, user_id, null from tasks t
+where next_attempt_at <= now() and handler = %s and shard = any(%b::smallint[])
+and not exists (
+    select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
+)
+order by next_attempt_at, position limit 1
 """
 
 _CLAIM: Final = """

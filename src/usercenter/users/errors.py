@@ -13,7 +13,8 @@ UserError
 ├── VersionConflict      the user was changed since the caller looked
 ├── StatusImpossible     that status cannot follow the present one
 ├── LastAdmin            nobody would be left to administrate
-└── NotAllowed           the caller's role does not permit it
+├── NotAllowed           the caller's role does not permit it
+└── TooManyRequests      asked for more often than the service bears
 """
 
 from collections.abc import Sequence
@@ -91,3 +92,11 @@ class LastAdmin(UserError):
 
 class NotAllowed(UserError):
     """The caller's role does not permit this."""
+
+
+class TooManyRequests(UserError):
+    """It was asked for too often; `retry_after_seconds` says when it may be asked for again."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

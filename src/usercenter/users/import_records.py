@@ -9,12 +9,15 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from usercenter.users.cells import original
 from usercenter.users.errors import InvalidFields, Problem
 
 Format = Literal["csv", "ndjson"]
 FIELDS: Final = ("username", "email", "password", "password_hash", "first_name", "last_name", "phone", "locale")
 """What a record may say; the first two it must."""
 REQUIRED: Final = FIELDS[:2]
+SECRETS: Final = FIELDS[2:4]
+"""Never in an export, so nothing was put in front of them."""
 LONGEST_RECORD_BYTES: Final = 65_536
 
 
@@ -101,8 +104,9 @@ def _of_csv(head: list[str], first: int, last: int, raw: bytes) -> Record:
     if len(values) != len(head):
         problem = Problem("row", "length", f"has {len(values)} columns instead of {len(head)}")
         return msgspec.structs.replace(record, problems=[problem])
+    given = {name: value for name, value in zip(head, values, strict=True) if value}
     return msgspec.structs.replace(
-        record, fields={name: value for name, value in zip(head, values, strict=True) if value}
+        record, fields={name: value if name in SECRETS else original(value) for name, value in given.items()}
     )
 
 

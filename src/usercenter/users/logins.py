@@ -1,6 +1,5 @@
 """What the database keeps of logins and of failed ones."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -8,12 +7,9 @@ from uuid import UUID
 
 import msgspec
 
-from usercenter.config.model import Logins
-from usercenter.db import Database, Transaction, is_transient
+from usercenter.db import Transaction
 from usercenter.users.anomalies import WINDOW, Finding
 
-_FORGET_EVERY_SECONDS: Final = 600.0
-_FORGET_AT_ONCE: Final = 10_000
 _REMEMBERED: Final = 100
 """How many of a user's latest logins a new one is compared with."""
 _COUNTED: Final = 1_000
@@ -64,17 +60,14 @@ async def forget_failures(tx: Transaction, *, hours: int, at_most: int) -> int:
     return cursor.rowcount
 
 
-async def keep_forgetting(database: Database, settings: Logins) -> None:
-    """Delete failures past `logins.keep_failures_hours`, in small transactions, until cancelled."""
-    while True:
-        try:
-            async with database.transaction() as tx:
-                deleted = await forget_failures(tx, hours=settings.keep_failures_hours, at_most=_FORGET_AT_ONCE)
-        except Exception as error:
-            if not is_transient(error):
-                raise
-            deleted = 0
-        await asyncio.sleep(_FORGET_EVERY_SECONDS if deleted < _FORGET_AT_ONCE else 0)
+async def forget_logins(tx: Transaction, *, days: int, at_most: int) -> int:
+    """Delete the oldest lines of the login log that are older than this; returns how many. Does not commit."""
+    cursor = await tx.execute(
+        "delete from login_log where event_id in (select event_id from login_log "
+        "where logged_in_at < now() - make_interval(days => %s) order by logged_in_at limit %s)",
+        (days, at_most),
+    )
+    return cursor.rowcount
 
 
 async def earlier_logins(tx: Transaction, user_ids: Sequence[UUID]) -> list[Earlier]:

@@ -16,18 +16,24 @@ from usercenter.messaging import outbox
 from usercenter.users import names, queries, service
 from usercenter.users.errors import EmailTaken, TokenInvalid
 from usercenter.users.model import User
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 
 RESET_LIFETIME: Final = timedelta(minutes=30)
 EMAIL_CHANGE_LIFETIME: Final = timedelta(hours=24)
 
 
-async def ask_for_reset(tx: Transaction, email: str, *, origin: Origin, clock: Clock) -> None:
-    """Send a reset mail to this address if an active account has it; the caller learns nothing. Does not commit."""
+async def ask_for_reset(tx: Transaction, email: str, limits: ResetLimits, *, origin: Origin, clock: Clock) -> None:
+    """Send a reset mail to this address if an active account has it; the caller learns nothing.
+
+    Nor does one who asks too often for one account, which then gets no further mail. Does not commit. Raises
+    TooManyRequests, for what the sender's network has asked for in all.
+    """
+    await limits.note_request(tx, ip_address=origin.ip_address, now=clock.now())
     normal_email, problem = names.check_email(email)
     found = await queries.find_by_email(tx, names.key_of(normal_email)) if problem is None else None
     user = await queries.lock(tx, found.id) if found is not None else None
-    if user is not None and user.is_active:
+    if user is not None and user.is_active and await limits.may_mail(tx, user.id, now=clock.now()):
         await _ask(tx, user, "password_reset", to=user.email, origin=origin, clock=clock, lifetime=RESET_LIFETIME)
 
 

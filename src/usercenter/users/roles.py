@@ -7,7 +7,7 @@ from usercenter.db import Transaction
 from usercenter.events import Origin
 from usercenter.users import service
 from usercenter.users.errors import LastAdmin
-from usercenter.users.model import Role, User
+from usercenter.users.model import Role, Status, User
 
 
 async def change_role(
@@ -27,6 +27,40 @@ async def change_role(
         await require_another_admin(tx, user_id)
     return await service.update(
         tx, user_id, {"role": role}, origin=origin, clock=clock, expected_sequence=expected_sequence
+    )
+
+
+async def change_status(
+    tx: Transaction,
+    user_id: UUID,
+    status: Status,
+    *,
+    reason: str | None,
+    origin: Origin,
+    clock: Clock,
+    expected_sequence: int | None = None,
+) -> User:
+    """As `service.change_status`, but not away from the last admin. Raises LastAdmin too."""
+    if status != "active":
+        await require_another_admin(tx, user_id)
+    return await service.change_status(
+        tx, user_id, status=status, reason=reason, origin=origin, clock=clock, expected_sequence=expected_sequence
+    )
+
+
+async def delete(
+    tx: Transaction,
+    user_id: UUID,
+    *,
+    deleted_by: str,
+    origin: Origin,
+    clock: Clock,
+    expected_sequence: int | None = None,
+) -> None:
+    """As `service.delete`, but not the last admin. Raises LastAdmin too."""
+    await require_another_admin(tx, user_id)
+    await service.delete(
+        tx, user_id, deleted_by=deleted_by, origin=origin, clock=clock, expected_sequence=expected_sequence
     )
 
 

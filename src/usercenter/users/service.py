@@ -151,8 +151,8 @@ async def change_status(
 ) -> User:
     """Activate, deactivate or suspend an account, end its sessions unless it is active, and tell the world.
 
-    The present status once more changes nothing and tells nobody. Does not commit. Raises UserNotFound,
-    VersionConflict, StatusImpossible.
+    The present status once more changes nothing and tells nobody. Spares no last admin: `roles` does. Does not commit.
+    Raises UserNotFound, VersionConflict, StatusImpossible.
     """
     user = await _locked(tx, user_id, expected_sequence)
     if user.status == status:

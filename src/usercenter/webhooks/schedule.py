@@ -14,11 +14,16 @@ class FixedSchedule(Schedule, frozen=True, kw_only=True):
 
     waits_seconds: tuple[float, ...]
 
+    def plain_seconds(self, attempts: int) -> float | None:
+        """The wait after so many attempts (1 or more), without jitter; None after the last."""
+        return self.waits_seconds[attempts - 1] if attempts <= len(self.waits_seconds) else None
+
     def wait_seconds(self, attempts: int) -> float | None:
-        """The wait after so many attempts (1 or more), and up to a tenth more of it; None after the last."""
-        if attempts > len(self.waits_seconds):
+        """The wait after so many attempts, and up to a tenth more of it; None after the last."""
+        plain = self.plain_seconds(attempts)
+        if plain is None:
             return None
-        return self.waits_seconds[attempts - 1] * random.uniform(1.0, 1.1)  # noqa: S311  # spreads load, guards nothing
+        return plain * random.uniform(1.0, 1.1)  # noqa: S311  # spreads load, guards nothing
 
 
 STANDARD: Final = FixedSchedule(

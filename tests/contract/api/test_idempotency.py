@@ -3,7 +3,21 @@
 import asyncio
 
 import pytest
-from doorway import Door, fields, problem
+from doorway import REGISTER, Door, fields, problem
+
+from usercenter.users.passwords import Passwords
+
+
+class CountedPasswords(Passwords):
+    """Passwords, and how many were hashed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hashed = 0
+
+    async def hash(self, password: str) -> str:
+        self.hashed += 1
+        return await super().hash(password)
 
 
 async def test_the_same_request_again_gets_the_same_answer_byte_for_byte(door: Door):
@@ -114,3 +128,16 @@ async def test_the_answer_is_found_whatever_process_is_asked(door: Door):
         )
 
     assert second.content == first.content
+
+
+async def test_a_request_that_is_sent_again_costs_no_hash(door: Door):
+    passwords, body = CountedPasswords(), door.person()
+    async with door.world.service(roles=["api"], passwords=passwords) as (_, client):
+        first = await client.post(REGISTER, json=body, headers={"Idempotency-Key": "cheap"})
+        hashed = passwords.hashed
+        again = await client.post(REGISTER, json=body, headers={"Idempotency-Key": "cheap"})
+        other = await client.post(REGISTER, json=door.person(), headers={"Idempotency-Key": "cheap"})
+
+    assert first.content == again.content
+    assert other.status_code == 422
+    assert (hashed, passwords.hashed) == (1, 1)

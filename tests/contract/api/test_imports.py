@@ -19,6 +19,8 @@ import msgspec
 import pytest
 from doorway import Door, fields, problem
 from harness import World, eventually
+from msgspec.structs import replace
+from owner import give_role, owner_at
 
 IMPORT = "/api/v1/admin/users/import"
 EXPORT = "/api/v1/admin/users/export"
@@ -190,6 +192,41 @@ async def test_an_export_has_everybody_and_no_secret(door: Door, admin):
     assert len(some.text.splitlines()) == 4
 
 
+async def test_a_name_that_would_be_a_formula_is_harmless_in_csv_and_itself_again_after_an_import(door: Door, admin):
+    evil = "=HYPERLINK(1)"
+    await send(door, admin, [{"username": "evil1", "email": "evil1@import.example.com", "first_name": evil}])
+    exported = await door.client.get(EXPORT, params={"format": "csv", "username": "evil1"}, headers=admin)
+    [row] = csv.DictReader(io.StringIO(exported.text))
+    assert row["first_name"] == "'" + evil
+
+    body = f"username,email,first_name\r\nevil2,evil2@import.example.com,{row['first_name']}\r\n".encode()
+    await send(door, admin, body)
+    assert await door.world.value("select first_name from users where username = 'evil2'") == evil
+
+
+async def test_more_exports_than_may_be_at_a_time_are_told_to_come_again(world: World):
+    config = replace(world.config, server=replace(world.config.server, concurrent_exports=1))
+    await world.rows(
+        "insert into users (id, username, username_key, email, email_key, password_hash, created_at, updated_at) "
+        "select gen_random_uuid(), n, n, n || '@a.example.com', n || '@a.example.com', '', now(), now() "
+        "from (select 'user' || generate_series(1, 30000) as n) as names returning 1"
+    )
+    async with world.service(roles=["api"], config=config) as (service, client):
+        admin = await owner_at(Door(world, service, client))
+        await give_role(admin, "admin")
+        headers = {"Authorization": f"Bearer {admin.token}"}
+        async with client.stream("GET", EXPORT, headers=headers) as under_way:  # nothing of it is read
+            assert under_way.status_code == 200
+            refused = await client.get(EXPORT, headers=headers)
+            problem(refused, 429, "too_many_requests")
+            assert refused.headers["Retry-After"] == "30"
+        await eventually(
+            lambda: client.get(EXPORT, params={"username": "x"}, headers=headers),
+            lambda answer: answer.status_code == 200,
+            what="the place of a reader who left",
+        )
+
+
 @asynccontextmanager
 async def command(world: World, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`usercenter …` on this world, with a stdin to write to."""
@@ -248,10 +285,16 @@ async def test_an_operator_shows_changes_and_deletes_users(world: World, tmp_pat
     assert "admin" in (await world.command("user", "role", "ada", "admin"))[1]
     status, said = await world.command("user", "role", shown["id"], "user")
     assert (status, "last active administrator" in said) == (1, True)
+    for refused in (("status", "ada", "suspended"), ("delete", "ada", "--yes")):
+        status, said = await world.command("user", *refused)
+        assert (status, "last active administrator" in said) == (1, True)
+    file.write_text('{"username": "bob", "email": "bob@example.com"}\n')
+    await world.command("user", "import", str(file))
+    await world.command("user", "role", "bob", "admin")
     assert "suspended" in (await world.command("user", "status", "ada", "suspended", "--reason", "a test"))[1]
     status, said = await world.command("user", "delete", "ada")
     assert (status, "--yes" in said) == (2, True)
-    assert json.loads((await world.command("user", "export"))[1])["id"] == shown["id"]
+    assert json.loads((await world.command("user", "export"))[1].splitlines()[0])["id"] == shown["id"]
     assert (await world.command("user", "delete", "ada", "--yes"))[0] == 0
     assert (await world.command("user", "show", "ada"))[0] == 1
     types = await world.rows("select type, payload ->> 'actor' from event_log where user_id = %s", UUID(shown["id"]))

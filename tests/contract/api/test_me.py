@@ -137,6 +137,20 @@ async def test_what_needs_the_password_is_403_without_it(ada: Owner, method, pat
     assert await ada.is_let_in()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/me/password", {"old_password": "wrong", "new_password": "another-one"}),
+        ("DELETE", "/me", {"password": "wrong"}),
+    ],
+)
+async def test_a_wrong_present_password_counts_like_one_at_the_login(ada: Owner, method, path, body):
+    await ada.send(method, path, body)
+    failures = await ada.door.world.rows("select ip_address from login_failures where user_id = %s", ada.id)
+
+    assert failures == [("127.0.0.1",)]
+
+
 async def test_a_new_password_follows_the_rules(ada: Owner):
     answer = await ada.send("PUT", "/me/password", {"old_password": ada.password, "new_password": "short"})
 

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pytest
 from doorway import Door, fields, problem
+from msgspec.structs import replace
 from owner import Owner, owner_at, post
 
 from usercenter import bootstrap
 from usercenter.clock import HeldClock
+from usercenter.config.model import Recovery
 
 NEW = "another-password"
 
@@ -210,3 +212,42 @@ async def test_no_token_is_written_down_anywhere(door: Door, ada: Owner):
     for secret in (*tokens, ada.token, ada.refresh_token, refreshed["token"], refreshed["refresh_token"]):
         assert secret not in kept
     assert ada.password not in kept
+
+
+async def test_an_account_gets_five_mails_an_hour_and_nobody_is_told(ada: Owner, late):
+    client, clock = late
+    answers = [await post(ada.door, "/password/forgot", {"email": ada.body["email"]}, client=client) for _ in range(7)]
+
+    assert {(answer.status_code, answer.content) for answer in answers} == {(202, answers[0].content)}
+    assert len(await ada.asked("password_reset")) == 5
+    clock.advance(timedelta(minutes=61))
+    await post(ada.door, "/password/forgot", {"email": ada.body["email"]}, client=client)
+    assert len(await ada.asked("password_reset")) == 6
+
+
+async def test_a_network_that_asks_too_often_is_told_when_to_come_again(door: Door, ada: Owner):
+    config = replace(door.config, recovery=Recovery(requests_per_network_hour=3))
+    clock = HeldClock(datetime.now(UTC) + timedelta(days=1))  # not counted with the requests of the other tests
+    async with (
+        bootstrap.running(config, roles=["api"], clock=clock) as service,
+        httpx.AsyncClient(base_url=service.url, timeout=30) as client,
+    ):
+        for email in ("nobody@example.com", "no address", "nobody@example.com"):
+            assert (await post(door, "/password/forgot", {"email": email}, client=client)).status_code == 202
+            clock.advance(timedelta(minutes=10))
+        refused = [
+            await post(door, "/password/forgot", {"email": email}, client=client)
+            for email in (ada.body["email"], "nobody@example.com")
+        ]
+        for answer in refused:
+            problem(answer, 429, "too_many_requests")
+            assert 1790 <= int(answer.headers["Retry-After"]) <= 1801
+        clock.advance(timedelta(seconds=int(refused[0].headers["Retry-After"])))
+        assert (await post(door, "/password/forgot", {"email": ada.body["email"]}, client=client)).status_code == 202
+    assert len(await ada.asked("password_reset")) == 1
+
+
+async def test_what_is_counted_names_no_address(door: Door):
+    await post(door, "/password/forgot", {"email": "nobody@example.com"})
+
+    assert "127.0.0.1" not in str(await door.world.rows("select r::text from reset_requests r"))

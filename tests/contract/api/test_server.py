@@ -1,6 +1,7 @@
 """The HTTP server itself, with small applications on it."""
 
 import asyncio
+import json
 import socket
 import statistics
 import time
@@ -110,3 +111,17 @@ async def test_a_stopped_server_refuses_connections():
         await server.stop()
         with pytest.raises(httpx.ConnectError):
             await client.get("/")
+
+
+async def test_what_is_no_http_is_told_like_every_error():
+    async with serving(Greeting()) as (server, _):
+        reader, writer = await asyncio.open_connection(*server.address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nX-Nul: \x00\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+
+    problem = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    assert b"Content-Type: application/problem+json" in head
+    assert (problem["error"], problem["code"]) == ("no_http", 400)
+    assert problem["request_id"].encode() in head

@@ -19,7 +19,7 @@ from usercenter.events import UserLoggedIn, new_id
 from usercenter.handlers.logins import write_login_log
 from usercenter.messaging.groups import Context
 from usercenter.notify.letters import render
-from usercenter.users import logins
+from usercenter.users import logins, retention
 from usercenter.users.places import Places
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -209,6 +209,22 @@ async def test_a_burst_from_one_address_is_seen_at_the_account_that_it_opens(wor
     await handle(world, [login(victim, 10, AWAY)])
     [(reasons,)] = await world.rows("select reasons from login_log where ip_address = %s", AWAY)
     assert [(reason["rule"], "5 accounts" in reason["words"]) for reason in reasons] == [("burst", True)]
+
+
+async def test_logins_and_reset_requests_are_forgotten_when_their_time_is_over(world: World) -> None:
+    async with world.database.transaction() as tx:
+        await tx.execute(
+            "insert into login_log (event_id, user_id, logged_in_at) select gen_random_uuid(), gen_random_uuid(), "
+            "now() - make_interval(days => n) from unnest(array[1, 364, 366, 367, 400]) n"
+        )
+        await tx.execute(
+            "insert into reset_requests (network_hash, asked_at) "
+            "select 'x', now() - make_interval(mins => n) from unnest(array[1, 59, 61]) n"
+        )
+    deleted = [await retention.forget_once(world.database, world.config, at_most=2) for _ in range(3)]
+
+    assert deleted == [3, 1, 0]
+    assert (await world.count("login_log"), await world.count("reset_requests")) == (2, 2)
 
 
 async def test_failures_are_forgotten_in_bounded_steps(world: World) -> None:

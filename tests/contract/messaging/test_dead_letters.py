@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from harness import World
+from harness import World, eventually
 from receiving import TOPIC, Desk, Effects, login, message, messages
 
 from usercenter.events import UserLoggedIn
 from usercenter.messaging import dead_letters, outbox, upkeep
-from usercenter.messaging.groups import Group, PermanentFailure, outside, record
+from usercenter.messaging.groups import Group, PermanentFailure, Schedule, outside, record
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.shards import SHARDS, shard_of
 
@@ -80,16 +80,68 @@ async def test_a_message_with_a_key_and_headers_that_are_no_text_is_published_al
     assert row.headers["x"] == "nul \x00"
 
 
-async def test_a_dead_letter_that_kafka_refuses_is_kept_whatever_its_headers_say(desk: Desk) -> None:
+async def test_a_message_that_kafka_refuses_is_kept_whatever_its_headers_say_and_a_dead_letter_only_once(
+    desk: Desk,
+) -> None:
     await desk.router(of_logins()).handle([message(value=b"\xff", headers={"ce_id": "no uuid"})])
-    [row] = await _published(desk.world)
+    [letter] = await _published(desk.world)
 
     async with desk.world.database.transaction() as tx:
-        await dead_letters.add_unsendable(tx, row, topic=f"{TOPIC}.dlq", error="too large")
+        await dead_letters.add_unsendable(tx, letter, topic=f"{TOPIC}.dlq", error="too large")
+        await dead_letters.add_unsendable(tx, letter._replace(stream="user_events"), topic=TOPIC, error="too large")
 
-    assert await desk.world.rows("select handler, event_id, error from dead_letters order by id desc limit 1") == [
-        ("relay", None, "too large")
+    assert await desk.world.rows("select handler, event_id from dead_letters order by id") == [
+        ("decode", None),
+        ("relay", None),
     ]
+
+
+class Unprintable(Exception):
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RecursionError
+
+
+ODD = [
+    ValueError(),
+    ValueError("x" * 10_000_000),
+    ValueError("nul \x00 and half \ud800"),
+    OSError(b"\xff\x00".decode("utf-8", "surrogateescape")),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no text"),
+    Unprintable(),
+    ExceptionGroup("a", [ExceptionGroup("b", [Unprintable(), KeyError(b"\x00")]), OSError("\udcff")]),
+]
+
+
+async def test_odd_errors_and_huge_headers_and_values_reach_kafka_or_at_least_the_table(desk: Desk) -> None:
+    errors = iter(ODD)
+    effects = Effects()
+    effects.fails = lambda handler, event: next(errors) if handler == "send" else None
+    group, once = of_logins(outside(effects.outside("send"))), Schedule(attempts=1)
+    large = {f"h{number}": "ü" * 30_000 for number in range(40)}
+    odd = [message(login(), headers=large) for _ in ODD]
+    user = login().user_id
+    refused = message(login(user, user_agent="x" * 2_000_000))
+    await desk.router(group).handle(odd)
+    await desk.all_done(group, schedule=once)
+    effects.fails = lambda handler, event: PermanentFailure("never")
+    await desk.router(of_logins(record(effects.record("first")))).handle([refused, message(login(user))])
+
+    async with desk.world.service(roles=["relay"]):
+        await eventually(lambda: desk.world.count("outbox"), lambda n: n == 0, what="an empty outbox")
+
+    assert await desk.world.count("dead_letters") == len(ODD) + 2
+    rows = await desk.world.rows("select error, headers->>'h39' from dead_letters where handler = 'send'")
+    letters = [each for each in desk.world.messages("user_events.dlq") if each.headers["handler"] == "send"]
+    assert sorted(each.headers["error"] for each in letters) == sorted(row[0] for row in rows)
+    assert {type(error).__name__ for error in ODD} == {row[0].partition(":")[0] for row in rows}
+    assert {row[1] for row in rows} == {"ü" * 30_000}, "the table has all of it"
+    for letter in letters:
+        assert len(letter.headers["error"]) <= 2_000
+        assert letter.headers["h0"] == "ü" * 4_000
+        assert letter.headers["headers_cut"].startswith("h0, h1")
+    assert len(desk.world.messages("user_events.dlq")) == len(ODD) + 1, "the one behind the refused one, of one user"
 
 
 async def test_a_tombstone_is_told_from_an_empty_value(desk: Desk) -> None:

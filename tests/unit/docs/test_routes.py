@@ -49,6 +49,7 @@ def services():
         pseudonyms=Pseudonyms(tokens.derive_key("pseudonym")),
         kafka_state=lambda: KafkaState(is_reachable=False, since=clock.now(), asked=[]),
         problems=list,
+        notes=list,
     )
     passwords.close()
 

@@ -8,6 +8,7 @@ from harness import eventually
 from usercenter.db import DatabaseUnavailable
 from usercenter.messaging.batch import Received
 from usercenter.messaging.delivery import Deliveries
+from usercenter.messaging.stops import Stopped
 
 
 def message(partition: int, offset: int) -> Received:
@@ -87,3 +88,18 @@ async def test_after_the_stop_a_batch_that_fails_is_not_tried_again() -> None:
     assert await asyncio.to_thread(delivery.ends_within, 10)
     assert not delivery.is_handled
     assert not delivery.was_given_up
+
+
+async def test_a_group_that_has_stopped_says_why_and_what_to_do() -> None:
+    async def refuse(batch: Sequence[Received]) -> None:
+        raise Stopped("stopped, because 50 dead letters in a row; mend it, then run `usercenter groups resume group`")
+
+    deliveries = Deliveries("group", refuse)
+    delivery = deliveries.begin(BATCH)
+    await eventually(lambda: deliveries.problem, what="a problem")
+    assert deliveries.problem == (
+        "a batch waits: stopped, because 50 dead letters in a row; mend it, then run `usercenter groups resume group`"
+    )
+    deliveries.stop()
+    assert await asyncio.to_thread(delivery.ends_within, 10)
+    assert not delivery.is_handled

@@ -84,6 +84,19 @@ create table replay_events (
 );
 """
 
+ACCOUNTS = """
+create index on login_log (logged_in_at);
+
+-- Who asked for mails about forgotten passwords in the last hour: networks as keyed hashes, so nothing personal.
+create table reset_requests (
+    id bigint generated always as identity primary key,
+    network_hash bytea not null,
+    asked_at timestamptz not null
+);
+create index on reset_requests (network_hash, asked_at);
+create index on reset_requests (asked_at);
+"""
+
 PERSONAL = {
     "tasks": ("headers",),
 }
@@ -91,7 +104,7 @@ PERSONAL = {
 
 def upgrade() -> None:
     """Create it."""
-    for statements in (WORK, OPERATIONS):
+    for statements in (WORK, OPERATIONS, ACCOUNTS):
         op.execute(statements)
     for table, columns in PERSONAL.items():
         for column in columns:

@@ -1,0 +1,346 @@
+"""The statements of `usercenter.messaging`, answered from memory as PostgreSQL answers them.
+
+`test_tables.py` asks both the same questions and compares.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from simulation.rows import Cursor, Row, Rows, Tables
+
+__all__ = ["Connection", "Tables"]
+
+WAITING = ("position", "shard", "stream", "key", "type", "payload", "headers", "created_at")
+CLAIMED = (
+    *("position", "handler", "user_id", "event_id", "event_type", "key", "payload", "group_name", "topic"),
+    *("kafka_partition", "kafka_offset", "shard", "attempts", "ended", "last_error", "occurred_at"),
+)
+
+
+def _zipped(names: str, columns: Any) -> list[Row]:
+    return [dict(zip(names.split(), values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+async def _nothing(connection: Rows, _: Any) -> int:
+    del connection
+    return 0
+
+
+# --- outbox -------------------------------------------------------------------------------------------------------
+
+
+async def _add_events(connection: Rows, columns: Any) -> int:
+    rows = _zipped("id user_id sequence type stream payload headers shard", columns)
+    for row in rows:
+        if row["sequence"] is not None:
+            connection.put("event_log", (row["user_id"], row["sequence"]), row)
+        _post(connection, {**row, "key": str(row["user_id"])})
+    return len(rows)
+
+
+async def _add_raw(connection: Rows, columns: Any) -> int:
+    rows = _zipped("id stream key type payload headers shard", columns)
+    for row in rows:
+        _post(connection, row)
+    return len(rows)
+
+
+def _post(connection: Rows, row: Row) -> None:
+    position = connection.position("outbox")
+    connection.put("outbox", position, {**row, "position": position, "created_at": connection.now})
+
+
+async def _waiting(connection: Rows, parameters: Any) -> Cursor:
+    shards, beside, keys, limit = parameters
+    rows = [
+        row
+        for position, row in sorted(connection.visible("outbox").items())
+        if row["shard"] in shards and position not in beside and row["key"] not in keys
+    ]
+    found = [tuple(row[name] for name in WAITING) for row in rows[:limit]]
+    return Cursor(found, len(found))
+
+
+async def _remove(connection: Rows, parameters: Any) -> int:
+    return len(await connection.change("outbox", parameters[0], lambda row: None))
+
+
+# --- inbox, effects, dead letters ---------------------------------------------------------------------------------
+
+
+async def _admit(connection: Rows, parameters: Any) -> Cursor:
+    group, ids = parameters
+    fresh = []
+    for id_ in sorted(ids):
+        if await connection.lock("inbox", (group, id_)) is None:
+            connection.put("inbox", (group, id_), {"id": id_})
+            fresh.append((id_,))
+    if connection.tables.is_inbox_apart:
+        for (id_,) in fresh:
+            connection.tables.rows["inbox"][group, id_] = {"id": id_}
+    return Cursor(fresh, len(fresh))
+
+
+async def _effect(connection: Rows, parameters: Any) -> int:
+    handler, event_id, user_id = parameters
+    n = connection.position("effects")
+    connection.put("effects", n, {"handler": handler, "event_id": event_id, "user_id": user_id})
+    return 1
+
+
+async def _keep_letter(connection: Rows, parameters: Any) -> int:
+    n = connection.position("dead_letters")
+    connection.put("dead_letters", n, dict(parameters))
+    return 1
+
+
+# --- tasks --------------------------------------------------------------------------------------------------------
+
+TASK = (
+    "handler user_id sequence event_id event_type key payload group_name topic kafka_partition kafka_offset attempts "
+    "delay last_error occurred_at shard"
+)
+
+
+async def _add_tasks(connection: Rows, columns: Any) -> int:
+    for row in _zipped(TASK, columns):
+        position, due = connection.position("tasks"), connection.now + timedelta(seconds=row["delay"])
+        connection.put(
+            "tasks", position, {**row, "position": position, "ended": row["attempts"], "next_attempt_at": due}
+        )
+    return len(columns[0])
+
+
+async def _busy_lanes(connection: Rows, parameters: Any) -> Cursor:
+    users, handlers = parameters
+    lanes = {(row["handler"], row["user_id"]) for row in connection.visible("tasks").values()}
+    found = [lane for lane in lanes if lane[1] in users and lane[0] in handlers]
+    return Cursor(found, len(found))
+
+
+def _before(rows: dict[Any, Row], row: Row) -> list[Row]:
+    lane = row["handler"], row["user_id"]
+    return [
+        other
+        for position, other in sorted(rows.items())
+        if position < row["position"] and (other["handler"], other["user_id"]) == lane
+    ]
+
+
+async def _due(connection: Rows, parameters: Any) -> Cursor:
+    handlers, shards, names, users, limit = parameters
+    beside, rows = set(zip(names, users, strict=True)), connection.visible("tasks")
+    due = [
+        row
+        for row in rows.values()
+        if row["next_attempt_at"] <= connection.now
+        and row["handler"].split("/")[0] in handlers
+        and row["shard"] in shards
+        and (row["handler"], row["user_id"]) not in beside
+    ]
+    due.sort(key=lambda row: (row["next_attempt_at"], row["position"]))
+    found = []
+    for row in due[:limit]:
+        earlier = [] if connection.tables.is_lane_ignored else _before(rows, row)
+        due_with = max([row["next_attempt_at"], *(each["next_attempt_at"] for each in earlier[-1:])])
+        later = due_with if due_with > row["next_attempt_at"] else None
+        found.append((row["position"], row["handler"], row["user_id"], later))
+    return Cursor(found, len(found))
+
+
+async def _postpone(connection: Rows, parameters: Any) -> int:
+    until = dict(zip(*parameters, strict=True))
+    changed = await connection.change(
+        "tasks",
+        until,
+        lambda row: {**row, "next_attempt_at": max(row["next_attempt_at"], until[row["position"]])},
+    )
+    return len(changed)
+
+
+async def _claim(connection: Rows, parameters: Any) -> Cursor:
+    positions, owner = parameters
+    claimed = []
+    for position in positions:
+        row = await connection.lock("tasks", position)
+        if row is None or not _is_owner(connection, row["shard"], owner):
+            continue
+        if not connection.tables.is_lane_ignored and _before(connection.visible("tasks"), row):
+            continue
+        row = {**row, "attempts": row["attempts"] + 1}
+        connection.put("tasks", position, row)
+        claimed.append(row)
+    return Cursor([tuple(row[name] for name in CLAIMED) for row in claimed], len(claimed))
+
+
+def _is_owner(connection: Rows, shard: int, owner: Any) -> bool:
+    return bool(connection.visible("leases").get(("tasks", shard), {}).get("owner") == owner)
+
+
+async def _unclaim(connection: Rows, parameters: Any) -> int:
+    positions, owner = parameters
+    changed = await connection.change(
+        "tasks",
+        positions,
+        lambda row: (
+            {**row, "attempts": row["attempts"] - 1}
+            if row["attempts"] > row["ended"] and _is_owner(connection, row["shard"], owner)
+            else ...
+        ),
+    )
+    return len(changed)
+
+
+async def _finish(connection: Rows, parameters: Any) -> int:
+    return len(await connection.change("tasks", parameters[0], lambda row: None))
+
+
+async def _bury(connection: Rows, parameters: Any) -> int:
+    position, attempts = parameters
+    return len(await connection.change("tasks", [position], lambda row: None if row["attempts"] == attempts else ...))
+
+
+async def _fail(connection: Rows, parameters: Any) -> Cursor:
+    error, attempts, ended, wait, position, before = parameters
+    due = connection.now + timedelta(seconds=wait)
+    facts = {"last_error": error, "attempts": attempts, "ended": ended, "next_attempt_at": due}
+    head = await connection.change(
+        "tasks", [position], lambda row: {**row, **facts} if row["attempts"] == before else ...
+    )
+    for row in [] if connection.tables.is_lane_ignored else head:
+        behind = [
+            each["position"]
+            for each in connection.visible("tasks").values()
+            if (each["handler"], each["user_id"]) == (row["handler"], row["user_id"]) and each["position"] > position
+        ]
+        await connection.change("tasks", behind, lambda each: {**each, "next_attempt_at": due})
+    return Cursor([(len(head),)], 1)
+
+
+async def _give_back(connection: Rows, parameters: Any) -> int:
+    attempts = dict(zip(*parameters, strict=True))
+    changed = await connection.change(
+        "tasks",
+        attempts,
+        lambda row: {**row, "attempts": row["attempts"] - 1} if row["attempts"] == attempts[row["position"]] else ...,
+    )
+    return len(changed)
+
+
+# --- leases -------------------------------------------------------------------------------------------------------
+
+
+async def _renew(connection: Rows, parameters: Any) -> int:
+    kind, owner, seconds = parameters
+    await connection.lock("lease_owners", (kind, owner))
+    connection.put("lease_owners", (kind, owner), {"expires_at": connection.now + timedelta(seconds=seconds)})
+    return 1
+
+
+async def _ensure(connection: Rows, parameters: Any) -> int:
+    kind, last, _ = parameters
+    if any(key[0] == kind for key in connection.visible("leases")):
+        return 0
+    for shard in range(last + 1):
+        if await connection.lock("leases", (kind, shard)) is None:
+            connection.put("leases", (kind, shard), {"owner": None})
+    return last + 1
+
+
+async def _mine(connection: Rows, parameters: Any) -> Cursor:
+    kind, owner = parameters
+    found = [(key[1],) for key, row in connection.visible("leases").items() if key[0] == kind and row["owner"] == owner]
+    return Cursor(found, len(found))
+
+
+def _is_alive(connection: Rows, kind: str, owner: Any) -> bool:
+    row = connection.visible("lease_owners").get((kind, owner))
+    return row is not None and row["expires_at"] > connection.now
+
+
+async def _count_owners(connection: Rows, parameters: Any) -> Cursor:
+    kind = parameters[0]
+    owners = [key for key in connection.visible("lease_owners") if key[0] == kind and _is_alive(connection, *key)]
+    return Cursor([(len(owners),)], 1)
+
+
+async def _let_go(connection: Rows, parameters: Any) -> int:
+    kind, owner, *shards = parameters
+    keys = [
+        key
+        for key, row in connection.visible("leases").items()
+        if key[0] == kind and row["owner"] == owner and (not shards or key[1] in shards[0])
+    ]
+    changed = await connection.change(
+        "leases", keys, lambda row: {**row, "owner": None} if row["owner"] == owner else ...
+    )
+    return len(changed)
+
+
+async def _forget_owner(connection: Rows, parameters: Any) -> int:
+    return len(await connection.change("lease_owners", [tuple(parameters)], lambda row: None))
+
+
+async def _take(connection: Rows, parameters: Any) -> Cursor:
+    owner, kind, _, limit = parameters
+    free = [
+        key
+        for key, row in sorted(connection.visible("leases").items())
+        if key[0] == kind
+        and not _is_alive(connection, kind, row["owner"])
+        and not connection.is_held_by_another("leases", key)
+    ]
+    taken = free[:limit]
+    await connection.change("leases", taken, lambda row: {**row, "owner": owner})
+    return Cursor([(key[1],) for key in taken], len(taken))
+
+
+async def _erased(connection: Rows, parameters: Any) -> Cursor:
+    del connection, parameters
+    return Cursor([], 0)
+
+
+STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
+    "with e as materialized ( select * from unnest( %b::uuid[], %b::uuid[]": _add_events,
+    "insert into outbox": _add_raw,
+    "select position, shard, aggregatetype": _waiting,
+    "delete from outbox where position = any": _remove,
+    "insert into inbox": _admit,
+    "insert into effects": _effect,
+    "insert into dead_letters": _keep_letter,
+    "insert into tasks": _add_tasks,
+    "select distinct handler, user_id from tasks": _busy_lanes,
+    "select position, handler, user_id, nullif": _due,
+    "update tasks t set next_attempt_at = p.until": _postpone,
+    "update tasks t set attempts = attempts + 1": _claim,
+    "update tasks set attempts = attempts - 1": _unclaim,
+    "delete from tasks where position = any": _finish,
+    "delete from tasks where position = %s and attempts": _bury,
+    "with head as ( update tasks": _fail,
+    "update tasks t set attempts = t.attempts - 1": _give_back,
+    "insert into lease_owners": _renew,
+    "insert into leases": _ensure,
+    "select shard from leases where kind": _mine,
+    "select count(*) from lease_owners": _count_owners,
+    "update leases set owner = null": _let_go,
+    "delete from lease_owners where ctid": _nothing,
+    "delete from lease_owners where kind": _forget_owner,
+    "update leases set owner = %s, epoch": _take,
+    "select user_id from erasures": _erased,
+    "set ": _nothing,
+}
+"""By how a statement begins: who answers it."""
+
+
+class Connection(Rows):
+    """One transaction on the tables; what a `Transaction` of the service works on."""
+
+    async def execute(self, query: str, parameters: Any = None) -> Cursor:
+        """Answer one statement. Raises AssertionError for one that the simulation does not know."""
+        text = " ".join(str(query).split())
+        for begins, answer in STATEMENTS.items():
+            if text.startswith(begins):
+                found = await answer(self, parameters)
+                return found if isinstance(found, Cursor) else Cursor([], found or 0)
+        raise AssertionError(f"the simulation does not know this statement; teach it in tables.py: {text}")
