@@ -65,7 +65,7 @@ async def running(
 
     Does not wait for Kafka or PostgreSQL. Raises PortTaken.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords or Passwords())
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords)
     try:
         await service.start()
         yield service
@@ -89,7 +89,7 @@ class Workshop(NamedTuple):
 async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
     """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
     config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
-    service = Service(config, roles=(), clock=clock or SystemClock())
+    service = Service(config, roles=(), clock=clock or SystemClock(), passwords=Passwords())
     await service.database.open()
     try:
         yield service.workshop()
@@ -100,14 +100,16 @@ async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterat
 class Service:
     """All parts of one process."""
 
-    def __init__(self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords) -> None:
+    def __init__(
+        self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords | None = None
+    ) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
-        self._passwords = passwords
+        self._passwords = passwords or Passwords()
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))

@@ -3,10 +3,17 @@
 from cyclopts import App
 
 from usercenter import __version__
+from usercenter.cli.replay import start
 
 _EPILOGUE = (
     "Data goes to stdout, everything else to stderr. Exit status: 0 fine, 1 check failed, 2 usage, 3 unreachable."
 )
+
+
+def _with(what: str, example: str) -> str:
+    """What a list of commands says in its line, and on the command's own page an example below it."""
+    return f"{what}\n\nExample: {example}"
+
 
 app = App(
     name="usercenter",
@@ -64,18 +71,69 @@ _user.command("usercenter.cli.user:delete", name="delete", help="Delete an accou
 _user.command("usercenter.cli.user:import_", name="import", help="Open an account for each record of a file.")
 _user.command("usercenter.cli.user:export", name="export", help="Print every user.")
 _letters = App(name="dead-letters", help="Work that was given up: why, and what is done about it.")
-_letters.command("usercenter.cli.dead_letters:list_", name="list", help="List dead letters, the latest first.")
-_letters.command("usercenter.cli.dead_letters:causes", name="causes", help="Group them by what they died of.")
-_letters.command("usercenter.cli.dead_letters:show_letter", name="show", help="Show one, personal data masked.")
-_letters.command("usercenter.cli.dead_letters:retry", name="retry", help="Make work of them again, in their lanes.")
-_letters.command("usercenter.cli.dead_letters:discard", name="discard", help="Put them away, with a reason.")
-_letters.command("usercenter.cli.redrive:redrive", name="redrive", help="Many: preview, canary, rate, and an end.")
+_letters.command(
+    "usercenter.cli.dead_letters:list_",
+    name="list",
+    help=_with("List dead letters, the latest first.", "usercenter dead-letters list --handler send_mail --since 24h"),
+)
+_letters.command(
+    "usercenter.cli.dead_letters:causes",
+    name="causes",
+    help=_with("Group them by what they died of.", "usercenter dead-letters causes --since 24h"),
+)
+_letters.command(
+    "usercenter.cli.dead_letters:show_letter",
+    name="show",
+    help=_with("Show one, personal data masked.", "usercenter dead-letters show 42"),
+)
+_letters.command(
+    "usercenter.cli.dead_letters:retry",
+    name="retry",
+    help=_with("Make work of them again, in their lanes.", "usercenter dead-letters retry --handler send_mail"),
+)
+_letters.command(
+    "usercenter.cli.dead_letters:discard",
+    name="discard",
+    help=_with("Put them away, with a reason.", 'usercenter dead-letters discard 42 --reason "test data" --yes'),
+)
+_letters.command(
+    "usercenter.cli.redrive:redrive",
+    name="redrive",
+    help=_with("Many: preview, canary, rate, and an end.", "usercenter dead-letters redrive --preview"),
+)
 _tasks = App(name="tasks", help="Work that waits or is parked.")
-_tasks.command("usercenter.cli.tasks:list_", name="list", help="List tasks, the next ones first.")
-_tasks.command("usercenter.cli.tasks:show_task", name="show", help="Show one, personal data masked.")
-_tasks.command("usercenter.cli.tasks:retry_now", name="retry-now", help="Let parked lanes come due now.")
+_tasks.command(
+    "usercenter.cli.tasks:list_",
+    name="list",
+    help=_with("List tasks, the next ones first.", "usercenter tasks list --state parked"),
+)
+_tasks.command(
+    "usercenter.cli.tasks:show_task",
+    name="show",
+    help=_with("Show one, personal data masked.", "usercenter tasks show 42"),
+)
+_tasks.command(
+    "usercenter.cli.tasks:retry_now",
+    name="retry-now",
+    help=_with("Let parked lanes come due now.", "usercenter tasks retry-now --handler send_mail --yes"),
+)
 _operations = App(name="operations", help="Who did what about which work.")
+_operations.command(
+    "usercenter.cli.operations:list_",
+    name="list",
+    help=_with("List what operators did, the latest first.", "usercenter operations list --kind redrive"),
+)
+_operations.command(
+    "usercenter.cli.operations:show_operation",
+    name="show",
+    help=_with("Show one, with its selection.", "usercenter operations show 0197c0de-0000-7000-8000-000000000001"),
+)
 _operations.command("usercenter.cli.operations:list_", name="list", help="List what operators did, the latest first.")
 _operations.command("usercenter.cli.operations:show_operation", name="show", help="Show one, with its selection.")
-for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations):
+_replay = App(name="replay", help="Handlers run again for events that happened, and missing events done at last.")
+_replay.default(start)
+_replay.command("usercenter.cli.replay:pause", name="pause", help="Let a replay stop after the events in hand.")
+_replay.command("usercenter.cli.replay:resume", name="resume", help="Go on with one that was paused or killed.")
+_replay.command("usercenter.cli.replay:status", name="status", help="Say how far the latest replays are.")
+for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations, _replay):
     app.command(group)

@@ -7,7 +7,22 @@ from cyclopts import Parameter
 
 from usercenter.cli import bulk
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import All, By, Frozen, Json, Reason, Which, Yes, filter_of, returns_of, say, who, work
+from usercenter.cli.operating import (
+    All,
+    By,
+    Frozen,
+    Json,
+    Limit,
+    Reason,
+    Unmasked,
+    Which,
+    Yes,
+    filter_of,
+    returns_of,
+    say,
+    who,
+    work,
+)
 from usercenter.cli.settings import ConfigFile
 from usercenter.cli.terminal import short, show_facts, show_json, show_table
 
@@ -26,19 +41,14 @@ _ERROR_WIDTH = 72
 def list_(
     *,
     which: Which | None = None,
-    all: All = False,  # noqa: A002  # the option's name
-    limit: int = 50,
+    all: Annotated[bool, Parameter(negative="", help="Also what was retried or discarded.")] = False,  # noqa: A002
+    limit: Limit = 50,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """List dead letters, the latest first: those that nobody has settled.
 
     Example: usercenter dead-letters list --handler send_mail --since 24h
-
-    Parameters
-    ----------
-    all: Also those that were retried or discarded.
-    limit: How many.
     """
     from usercenter.messaging.operations import letter_queries, views
 
@@ -62,14 +72,10 @@ def list_(
         say(f"there may be more than these {limit}: --limit")
 
 
-def causes(*, which: Which | None = None, limit: int = 50, json: Json = False, config: ConfigFile = None) -> None:
+def causes(*, which: Which | None = None, limit: Limit = 50, json: Json = False, config: ConfigFile = None) -> None:
     """Group the open letters by what they died of: handler, cause and type of event; the most frequent first.
 
     Example: usercenter dead-letters causes --since 24h
-
-    Parameters
-    ----------
-    limit: How many causes.
     """
     found = work(config, lambda parts: _causes(parts, filter_of(which), limit=limit))
     if json:
@@ -79,29 +85,25 @@ def causes(*, which: Which | None = None, limit: int = 50, json: Json = False, c
 
 
 def show_letter(
-    id_: LetterId, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
+    id: LetterId, /, *, unmasked: Unmasked = False, by: By = None, json: Json = False, config: ConfigFile = None
 ) -> None:
     """Show all that is known of one letter.
 
     Example: usercenter dead-letters show 42
-
-    Parameters
-    ----------
-    unmasked: With personal data; that somebody looked goes on record.
     """
     from usercenter.messaging.operations import audit, letter_queries, views
 
     async def look(parts: "Workshop") -> "Letter | None":
         async with parts.database.transaction() as tx:
-            found = await letter_queries.one(tx, id_)
+            found = await letter_queries.one(tx, id)
             if found and unmasked:
-                seen = await audit.begin(tx, kind="letters.show_unmasked", by=who(by), selection={"id": id_})
+                seen = await audit.begin(tx, kind="letters.show_unmasked", by=who(by), selection={"id": id})
                 await audit.finish(tx, seen, "done")
             return found
 
     found = work(config, look)
     if found is None:
-        raise CommandFailed(f"there is no letter {id_}: see `usercenter dead-letters list --all`")
+        raise CommandFailed(f"there is no letter {id}: see `usercenter dead-letters list --all`")
     shown = views.letter(found, is_masked=not unmasked)
     if json:
         show_json(shown)
@@ -110,7 +112,7 @@ def show_letter(
 
 
 def retry(
-    id_: LetterId | None = None,
+    id: LetterId | None = None,
     /,
     *,
     which: Which | None = None,
@@ -132,8 +134,8 @@ def retry(
     from usercenter.messaging.operations import letters
 
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "retry", filter_of(which, id=id_), selection, is_all=all)
-        if not yes and id_ is None:
+        found = await bulk.choose(parts, "retry", filter_of(which, id=id), selection, is_all=all)
+        if not yes and id is None:
             return await bulk.dry_run(parts, found)
         return await letters.retry(parts.database, found, returns=returns_of(parts), by=who(by), reason=reason)
 
@@ -141,7 +143,7 @@ def retry(
 
 
 def discard(
-    id_: LetterId | None = None,
+    id: LetterId | None = None,
     /,
     *,
     reason: Annotated[str, Parameter(help="Why nobody needs them, for the record.")],
@@ -160,7 +162,7 @@ def discard(
     from usercenter.messaging.operations import letters
 
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "discard", filter_of(which, id=id_), selection, is_all=all)
+        found = await bulk.choose(parts, "discard", filter_of(which, id=id), selection, is_all=all)
         if not yes:
             return await bulk.dry_run(parts, found)
         return await letters.discard(parts.database, found, by=who(by), reason=reason)

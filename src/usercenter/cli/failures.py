@@ -41,6 +41,8 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.operations.replay_plan import ReplayRefused
+    from usercenter.messaging.operations.replays import ReplayBusy, ReplayUnknown
     from usercenter.messaging.operations.selection import SelectionInvalid
     from usercenter.messaging.topics import TopicMissing
     from usercenter.notify.errors import TemplateUnknown
@@ -48,10 +50,10 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.status
-    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid):
+    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid | ReplayRefused):
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE
-    if isinstance(error, EmbeddedError | PortTaken | TopicMissing):
+    if isinstance(error, EmbeddedError | PortTaken | TopicMissing | ReplayBusy | ReplayUnknown):
         return CHECK_FAILED
     return None

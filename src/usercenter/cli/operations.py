@@ -1,12 +1,13 @@
 """`usercenter operations`: who did what about which work."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import msgspec
+from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, work
+from usercenter.cli.operating import Json, Limit, work
 from usercenter.cli.settings import ConfigFile
 from usercenter.cli.terminal import show_facts, show_json, show_table
 
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.audit import Operation
 
 
-def list_(*, kind: str | None = None, limit: int = 20, json: Json = False, config: ConfigFile = None) -> None:
+Kind = Annotated[str | None, Parameter(help="letters.retry, letters.discard, redrive, tasks.retry_now …")]
+
+
+def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
     """List what operators did, the latest first.
 
     Example: usercenter operations list --kind redrive
-
-    Parameters
-    ----------
-    kind: letters.retry, letters.discard, redrive, tasks.retry_now …
-    limit: How many.
     """
     from usercenter.messaging.operations import audit
 
@@ -52,7 +51,7 @@ def list_(*, kind: str | None = None, limit: int = 20, json: Json = False, confi
     )
 
 
-def show_operation(id_: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def show_operation(id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Show one operation with its selection.
 
     Example: usercenter operations show 0197c0de-0000-7000-8000-000000000001
@@ -61,11 +60,11 @@ def show_operation(id_: UUID, /, *, json: Json = False, config: ConfigFile = Non
 
     async def look(parts: "Workshop") -> "Operation | None":
         async with parts.database.transaction() as tx:
-            return await audit.find(tx, id_)
+            return await audit.find(tx, id)
 
     found = work(config, look)
     if found is None:
-        raise CommandFailed(f"there is no operation {id_}: see `usercenter operations list`")
+        raise CommandFailed(f"there is no operation {id}: see `usercenter operations list`")
     if json:
         show_json(found)
     else:

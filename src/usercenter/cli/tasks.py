@@ -7,7 +7,22 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import All, By, Frozen, Json, Reason, Which, Yes, chosen, filter_of, say, who, work
+from usercenter.cli.operating import (
+    All,
+    By,
+    Frozen,
+    Json,
+    Limit,
+    Reason,
+    Unmasked,
+    Which,
+    Yes,
+    chosen,
+    filter_of,
+    say,
+    who,
+    work,
+)
 from usercenter.cli.settings import ConfigFile
 from usercenter.cli.terminal import short, show, show_facts, show_json, show_table
 
@@ -23,19 +38,17 @@ _ERROR_WIDTH = 72
 def list_(
     *,
     which: Which | None = None,
-    state: Literal["waiting", "parked"] | None = None,
-    limit: int = 50,
+    state: Annotated[
+        Literal["waiting", "parked"] | None,
+        Parameter(help="Parked: it failed, or is behind one that did, or its time has not come."),
+    ] = None,
+    limit: Limit = 50,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """List tasks, those whose time comes first at the top.
 
     Example: usercenter tasks list --state parked --handler send_mail
-
-    Parameters
-    ----------
-    state: Parked: it failed, or is behind one that did, or its time has not come.
-    limit: How many.
     """
     from usercenter.messaging.operations import task_queries, views
 
@@ -68,15 +81,11 @@ def list_(
 
 
 def show_task(
-    position: Position, /, *, unmasked: bool = False, by: By = None, json: Json = False, config: ConfigFile = None
+    position: Position, /, *, unmasked: Unmasked = False, by: By = None, json: Json = False, config: ConfigFile = None
 ) -> None:
     """Show all that is known of one task.
 
     Example: usercenter tasks show 42
-
-    Parameters
-    ----------
-    unmasked: With personal data; that somebody looked goes on record.
     """
     from usercenter.messaging.operations import audit, task_queries, views
 

@@ -1,6 +1,6 @@
 """What a batch leaves behind, as rows: tasks for the runner, and dead letters."""
 
-from usercenter.messaging.batch import Broken, Received
+from usercenter.messaging.batch import Broken, Item, Received
 from usercenter.messaging.calls import NeverEnded
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Failed, Later
@@ -18,10 +18,17 @@ class Leftovers:
 
     def task(self, later: Later | Failed) -> NewTask:
         """What an outside handler has to do, or a record handler has to do again."""
-        failed = later if isinstance(later, Failed) else None
-        event, message = later.item
+        if isinstance(later, Later):
+            return self.waiting(task_name(later.handler.name, later.lane), later.item)
+        return self.waiting(later.handler.name, later.item)._replace(
+            attempts=1, delay_seconds=later.wait_seconds or 0.0, last_error=describe(later.error)
+        )
+
+    def waiting(self, handler: str, item: Item) -> NewTask:
+        """A task for this handler (or one of its lanes) that nobody has tried yet."""
+        event, message = item
         return NewTask(
-            handler=later.handler.name if isinstance(later, Failed) else task_name(later.handler.name, later.lane),
+            handler=handler,
             user_id=event.user_id,
             sequence=event.sequence,
             event_id=event.id,
@@ -32,9 +39,9 @@ class Leftovers:
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
-            attempts=1 if failed else 0,
-            delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
-            last_error=describe(failed.error) if failed else None,
+            attempts=0,
+            delay_seconds=0.0,
+            last_error=None,
             occurred_at=event.occurred_at,
             headers=message.headers,
         )

@@ -11,16 +11,17 @@ from typing import Final, NoReturn
 import msgspec
 
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.events import Event
+from usercenter.events import Event, Undecodable
 from usercenter.events.masking import masked_text
-from usercenter.messaging import dead_letters
 from usercenter.messaging.calls import call
+from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Handler, Record
 from usercenter.messaging.operations import letter_queries
 from usercenter.messaging.operations.letter_queries import Letter
 from usercenter.messaging.operations.letters import Reasons, Refusal, chunks
 from usercenter.messaging.operations.returns import DECODE, RELAY, Kept, Refused, Returns, check_kept
 from usercenter.messaging.operations.selection import Selection
+from usercenter.messaging.reasons import describe
 
 _AT_ONCE: Final = 20
 """Letters of one transaction, which holds the locks of what their handlers change."""
@@ -54,6 +55,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     refused: list[Refusal]
 
 
+Cause = tuple[str, str | None, str]
+"""Handler, type of the event, fingerprint of the error."""
+
+
 class _Undo(Exception):
     """Takes a transaction back that did what it should."""
 
@@ -61,14 +66,15 @@ class _Undo(Exception):
 class _Counts:
     def __init__(self) -> None:
         self.verdicts: Counter[str] = Counter()
-        self.failures: Counter[tuple[str, str | None, str]] = Counter()
-        self.examples: dict[tuple[str, str | None, str], int] = {}
+        self.failures: Counter[Cause] = Counter()
+        self.examples: dict[Cause, tuple[int, str]] = {}
+        """A letter, and what its handler said."""
         self.refused = Reasons()
 
-    def fail(self, letter: Letter, event_type: str | None, handler: str, error: str) -> None:
-        cause = handler, event_type, masked_text(error, letter.value)
+    def fail(self, letter: Letter, event_type: str | None, handler: str, error: Exception) -> None:
+        cause = handler, event_type, fingerprint(error)
         self.failures[cause] += 1
-        self.examples.setdefault(cause, letter.id)
+        self.examples.setdefault(cause, (letter.id, masked_text(describe(error), letter.value)))
 
     def add(self, other: "_Counts") -> None:
         self.verdicts += other.verdicts
@@ -84,12 +90,14 @@ async def preview(database: Database, selection: Selection, *, returns: Returns)
     total = _Counts()
     for some in chunks(ids, _AT_ONCE):
         total.add(await _patiently(database, some, returns))
-    failures = [
-        StillFails(handler=cause[0], event_type=cause[1], error=cause[2], count=number, example=total.examples[cause])
-        for cause, number in total.failures.most_common()
-    ]
+    failures = [_still_fails(cause, number, total.examples[cause]) for cause, number in total.failures.most_common()]
     verdicts = {name: total.verdicts[name] for name in ("passes", "applied", "called", "sent")}
     return Forecast(looked_at=len(ids), **verdicts, still_fails=failures, refused=total.refused.all())
+
+
+def _still_fails(cause: Cause, number: int, example: tuple[int, str]) -> StillFails:
+    handler, event_type, _ = cause
+    return StillFails(handler=handler, event_type=event_type, error=example[1], count=number, example=example[0])
 
 
 async def _patiently(database: Database, ids: Sequence[int], returns: Returns) -> _Counts:
@@ -153,7 +161,8 @@ class _Trial:
             return await self._undecodable()
         event = self._returns.event_of(letter)
         if event is None:
-            self._counts.fail(letter, letter.event_type, letter.handler_name, "today's code cannot read the event")
+            unreadable = Undecodable("today's code cannot read the event")
+            self._counts.fail(letter, letter.event_type, letter.handler_name, unreadable)
             return None
         return await self._handler(self._returns.handlers[letter.handler_name], event)
 
@@ -179,13 +188,15 @@ class _Trial:
         before = await self._changed_rows()
         try:
             async with self._tx.savepoint():
-                await call(handler.run, [event], self._tx, self._returns.context)
+                await call(
+                    handler.run, [event], self._tx, self._returns.context, timeout_seconds=handler.timeout_seconds
+                )
                 async with self._tx.connection.transaction(force_rollback=True):
                     await self._tx.execute("set constraints all immediate")
         except Exception as error:
             if is_transient(error):
                 raise
-            self._counts.fail(self._letter, event.type, handler.name, dead_letters.describe(error))
+            self._counts.fail(self._letter, event.type, handler.name, error)
             return None
         return "passes" if await self._changed_rows() > before else "applied"
 

@@ -24,11 +24,12 @@ from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry, Undecodable, UnknownType
 from usercenter.messaging import dead_letters, erasures, inbox, tasks
 from usercenter.messaging.batch import Item, Received
-from usercenter.messaging.effects import Effects, Failed, Later
-from usercenter.messaging.groups import Context, Group, Handler, Outside, Record, Schedule, task_name
+from usercenter.messaging.effects import Effects
+from usercenter.messaging.groups import Context, Group, Handler, Outside, Record, Schedule
+from usercenter.messaging.leftovers import Leftovers
 from usercenter.messaging.operations import replays
 from usercenter.messaging.operations.replays import Counts, Next, Replay
-from usercenter.messaging.tasks import Lane, NewTask
+from usercenter.messaging.tasks import Lane
 
 log = structlog.get_logger()
 
@@ -127,8 +128,9 @@ class Replaying:
             group = self._group_of(replay)
             items = await self._admitted(tx, replay, events, self._items(events, group))
             effects = await self._effects(tx, replay, group, items, is_isolating=is_isolating)
-            await tasks.add(tx, [self._task(group, each) for each in effects.later])
-            letters = [self._letter(group, each) for each in effects.failed if each.wait_seconds is None]
+            leftovers = Leftovers(group)
+            await tasks.add(tx, [leftovers.task(each) for each in effects.later])
+            letters = [leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
             await dead_letters.add(tx, letters)
             failed = len({each.item.event.id for each in effects.failed})
             counts = Counts(events[-1].n, len(items) - failed, failed, len(events) - len(items))
@@ -179,47 +181,6 @@ class Replaying:
             else:
                 await effects.record(handler, by_handler[name])
         return effects
-
-    def _task(self, group: Group, later: Later | Failed) -> NewTask:
-        failed = later if isinstance(later, Failed) else None
-        event, message = later.item
-        return NewTask(
-            handler=later.handler.name if isinstance(later, Failed) else task_name(later.handler.name, later.lane),
-            user_id=event.user_id,
-            sequence=event.sequence,
-            event_id=event.id,
-            event_type=event.type,
-            key=message.key,
-            payload=message.value or b"",
-            group=group.name,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            attempts=1 if failed else 0,
-            delay_seconds=failed.wait_seconds or 0.0 if failed else 0.0,
-            last_error=dead_letters.describe(failed.error) if failed else None,
-            occurred_at=event.occurred_at,
-        )
-
-    def _letter(self, group: Group, failed: Failed) -> dead_letters.DeadLetter:
-        event, message = failed.item
-        return dead_letters.DeadLetter(
-            group=group.name,
-            handler=failed.handler.name,
-            stream=group.stream,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            key=message.key,
-            value=message.value,
-            headers={},
-            event_id=event.id,
-            event_type=event.type,
-            user_id=event.user_id,
-            task_position=None,
-            attempts=1,
-            error=dead_letters.describe(failed.error),
-        )
 
 
 def _by_handler(group: Group, items: Sequence[Item], wanted: Sequence[str]) -> Mapping[str, list[Item]]:

@@ -11,14 +11,17 @@ from zlib import crc32
 
 from usercenter.db import Transaction, is_transient
 from usercenter.events import Event, Registry, Undecodable, UnknownType, new_id
-from usercenter.messaging import dead_letters, erasures, inbox, outbox, tasks
+from usercenter.messaging import erasures, inbox, outbox, tasks
 from usercenter.messaging.batch import Item, Received, read
 from usercenter.messaging.effects import Effects, Later
 from usercenter.messaging.groups import Context, Group, Handler, Outside, Schedule, handlers_by_name, task_name
+from usercenter.messaging.leftovers import Leftovers
+from usercenter.messaging.operations import task_queries
 from usercenter.messaging.operations.letter_queries import Letter
+from usercenter.messaging.operations.task_queries import Restored
 from usercenter.messaging.outbox import RawMessage
+from usercenter.messaging.reasons import describe
 from usercenter.messaging.shards import SHARDS, shard_of
-from usercenter.messaging.tasks import NewTask
 
 DECODE: Final = "decode"
 RELAY: Final = "relay"
@@ -92,7 +95,7 @@ class Returns:
                 f"this configuration has no handler {letter.handler_name}: bring it back, or discard the letter"
             )
         try:
-            return self.registry.decode(letter.value, letter.headers)
+            return self.registry.decode(letter.value)  # what reached a handler is kept in our flat form
         except (Undecodable, UnknownType):
             return None
 
@@ -142,7 +145,7 @@ class Returns:
         except Exception as error:
             if is_transient(error):
                 raise
-            raise Refused(dead_letters.describe(error)) from error
+            raise Refused(describe(error)) from error
 
     async def _admit(self, tx: Transaction, letter: Letter, readable: Readable) -> Returned:
         """Handle it as its group would have: admitted once, and each handler gets its task."""
@@ -158,7 +161,7 @@ class Returns:
             else:
                 names.append(handler.name)
         names += [task_name(each.handler.name, each.lane) for each in left.later if isinstance(each, Later)]
-        await tasks.add(tx, [_task(name, item, group) for name in names])
+        await tasks.add(tx, [Leftovers(group).waiting(name, item) for name in names])
         return Returned(letter, item.event)
 
 
@@ -169,17 +172,16 @@ def check_kept(letter: Letter) -> None:
 
 
 async def _restore(tx: Transaction, letters: Sequence[tuple[Letter, Event | None]]) -> None:
-    """Make them tasks: those that were tasks at their old position, the others behind what is there, as they came."""
-    if not letters:
-        return
-    columns: list[list[object]] = [[], [], [], []]
-    for letter, event in letters:
-        facts = (letter.id, event.sequence if event else None, event.occurred_at if event else letter.died_at)
-        for column, value in zip(columns, (*facts, shard_of(_user_of(letter))), strict=True):
-            column.append(value)
-    await tx.execute(_RESTORE_OLD, columns)
-    await tx.execute(_RESTORE_NEW, columns)
-    tx.wake_after_commit(tasks.SIGNAL)
+    rows = [
+        Restored(
+            letter.id,
+            event.sequence if event else None,
+            event.occurred_at if event else letter.died_at,
+            shard_of(_user_of(letter)),
+        )
+        for letter, event in letters
+    ]
+    await task_queries.restore(tx, rows)
 
 
 def _user_of(letter: Letter) -> UUID:
@@ -188,61 +190,9 @@ def _user_of(letter: Letter) -> UUID:
     return letter.user_id
 
 
-def _task(handler: str, item: Item, group: Group) -> NewTask:
-    event, message = item
-    return NewTask(
-        handler=handler,
-        user_id=event.user_id,
-        sequence=event.sequence,
-        event_id=event.id,
-        event_type=event.type,
-        key=message.key,
-        payload=message.value or b"",
-        group=group.name,
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        attempts=0,
-        delay_seconds=0.0,
-        last_error=None,
-        occurred_at=event.occurred_at,
-    )
-
-
 def _shard(key: str) -> int:
     """As the outbox chose it: by user, or by the bytes of a key that is none."""
     try:
         return shard_of(UUID(key))
     except ValueError:
         return crc32(key.encode()) % SHARDS
-
-
-_LETTERS: Final = """
-from unnest(%b::bigint[], %b::bigint[], %b::timestamptz[], %b::smallint[])
-    with ordinality as e (id, sequence, occurred_at, shard, n)
-join dead_letters d on d.id = e.id
-"""
-
-_RESTORE_OLD: Final = (
-    """
-insert into tasks (position, handler, user_id, sequence, event_id, event_type, key, payload, headers, group_name, topic,
-    kafka_partition, kafka_offset, occurred_at, shard)
-select d.task_position, d.handler, d.user_id, e.sequence, d.event_id, d.event_type, d.key, coalesce(d.value, ''),
-    d.headers, d.group_name, d.topic, coalesce(d.kafka_partition, 0), coalesce(d.kafka_offset, 0), e.occurred_at,
-    e.shard
-"""
-    + _LETTERS
-    + "where d.task_position is not null on conflict (position) do nothing"
-)
-
-_RESTORE_NEW: Final = (
-    """
-insert into tasks (handler, user_id, sequence, event_id, event_type, key, payload, headers, group_name, topic,
-    kafka_partition, kafka_offset, occurred_at, shard)
-select d.handler, d.user_id, e.sequence, d.event_id, d.event_type, d.key, coalesce(d.value, ''), d.headers,
-    d.group_name, d.topic, coalesce(d.kafka_partition, 0), coalesce(d.kafka_offset, 0), e.occurred_at, e.shard
-"""
-    + _LETTERS
-    + "where d.task_position is null order by e.n"
-)
-"""`e.n` keeps the order in which the letters were given."""

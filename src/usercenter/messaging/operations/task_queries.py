@@ -1,12 +1,14 @@
-"""The SQL of tasks as operators see them: found, frozen, called before their time."""
+"""The SQL of tasks as operators see them: found, frozen, called before their time, and made of dead letters."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from usercenter.db import Transaction
+from usercenter.messaging import tasks
 from usercenter.messaging.operations.selection import Filter, Selection
 
 
@@ -34,6 +36,15 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Restored(NamedTuple):
+    """A dead letter that becomes a task, and what its row does not say of it."""
+
+    letter_id: int
+    sequence: int | None
+    occurred_at: datetime
+    shard: int
+
+
 async def find(tx: Transaction, filter_: Filter, *, limit: int) -> list[TaskRow]:
     """Tasks, those whose time comes first at the top."""
     rows = await tx.fetch_all(_FIND, filter_.parameters() | {"limit": limit})
@@ -57,6 +68,19 @@ async def call_now(tx: Transaction, selection: Selection) -> int:
     """Let the lanes of a selection come due, head and all behind it; returns how many lanes. Does not commit."""
     row = await tx.fetch_one(_CALL, selection.filter.parameters() | {"upper": selection.upper})
     return int(row[0]) if row else 0
+
+
+async def restore(tx: Transaction, letters: Sequence[Restored]) -> None:
+    """Make tasks of these dead letters, with no attempt made. Does not commit.
+
+    Those that were tasks come back to their old position, the others behind what is there, in the order given.
+    """
+    if not letters:
+        return
+    columns = [list(column) for column in zip(*letters, strict=True)]
+    await tx.execute(_RESTORE_OLD, columns)
+    await tx.execute(_RESTORE_NEW, columns)
+    tx.wake_after_commit(tasks.SIGNAL)
 
 
 def _task(row: Any) -> TaskRow:
@@ -99,3 +123,33 @@ with heads as (
 )
 select count(*) from heads
 """
+
+_LETTERS: Final = """
+from unnest(%b::bigint[], %b::bigint[], %b::timestamptz[], %b::smallint[])
+    with ordinality as e (id, sequence, occurred_at, shard, n)
+join dead_letters d on d.id = e.id
+"""
+
+_RESTORE_OLD: Final = (
+    """
+insert into tasks (position, handler, user_id, sequence, event_id, event_type, key, payload, headers, group_name, topic,
+    kafka_partition, kafka_offset, occurred_at, shard)
+select d.task_position, d.handler, d.user_id, e.sequence, d.event_id, d.event_type, d.key, coalesce(d.value, ''),
+    d.headers, d.group_name, d.topic, coalesce(d.kafka_partition, 0), coalesce(d.kafka_offset, 0), e.occurred_at,
+    e.shard
+"""
+    + _LETTERS
+    + "where d.task_position is not null on conflict (position) do nothing"
+)
+
+_RESTORE_NEW: Final = (
+    """
+insert into tasks (handler, user_id, sequence, event_id, event_type, key, payload, headers, group_name, topic,
+    kafka_partition, kafka_offset, occurred_at, shard)
+select d.handler, d.user_id, e.sequence, d.event_id, d.event_type, d.key, coalesce(d.value, ''), d.headers,
+    d.group_name, d.topic, coalesce(d.kafka_partition, 0), coalesce(d.kafka_offset, 0), e.occurred_at, e.shard
+"""
+    + _LETTERS
+    + "where d.task_position is null order by e.n"
+)
+"""`e.n` keeps the order in which the letters were given."""

@@ -1,12 +1,25 @@
 """The operators' commands on a real database: what they print, where, and with which status."""
 
+import asyncio
+import io
 import json
+import logging
+import os
 import re
-from typing import Any
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, NamedTuple
 
+import msgspec
 import pytest
+from harness import eventually
 from receiving import TOPIC, login, messages
 
+from usercenter.cli.commands import app
+from usercenter.cli.failures import explained
 from usercenter.handlers import groups
 from usercenter.messaging.groups import Group, outside
 from usercenter.messaging.operations import audit
@@ -20,16 +33,49 @@ def group(office) -> Group:
     )
 
 
-async def usercenter(office, *arguments: str) -> tuple[int, str]:
-    """The command with a configuration file of its own; what it said on stdout and stderr."""
-    status, said = await office.world.command(*arguments)
-    assert "Traceback" not in said, said
-    return status, said
+class Said(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    data: str
+    """On stdout."""
+    rest: str
+    """On stderr."""
+
+
+async def usercenter(office, *arguments: str) -> Said:
+    """The command as `main` runs it, in a thread of this process: a process of its own takes seconds to import."""
+    with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
+        file.write(msgspec.yaml.encode(office.config))
+        file.flush()
+        said = await asyncio.to_thread(_run, [*arguments, "--config", file.name])
+    assert "Traceback" not in said.rest, said
+    return said
+
+
+def _run(arguments: list[str]) -> Said:
+    data, rest, status = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(data), redirect_stderr(rest):
+        try:
+            with explained():
+                status = app(arguments, exit_on_error=True, result_action="return_value") or 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+    return Said(status, data.getvalue(), rest.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command sends the logs of its process to stderr."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 async def as_json(office, *arguments: str) -> Any:
-    _, said = await usercenter(office, *arguments, "--json")
-    return json.loads(said)
+    return json.loads((await usercenter(office, *arguments, "--json")).data)
 
 
 async def test_from_the_list_over_the_preview_to_the_redrive(office, group) -> None:
@@ -41,25 +87,25 @@ async def test_from_the_list_over_the_preview_to_the_redrive(office, group) -> N
 
     listed = await as_json(office, "dead-letters", "list", "--handler", "refresh_cache", "--since", "1h")
     [cause] = await as_json(office, "dead-letters", "causes")
-    status, preview = await usercenter(office, "dead-letters", "redrive", "--preview")
-    token = re.search(r"^selection: (\S+)$", preview, re.MULTILINE)
+    preview = await usercenter(office, "dead-letters", "redrive", "--preview")
+    token = re.search(r"^selection: (\S+)$", preview.data, re.MULTILINE)
 
     assert [each["event_id"] for each in listed] == [str(event.id) for event in reversed(events)]
     assert (cause["count"], cause["handler"]) == (3, "refresh_cache")
-    assert status == 0
-    assert "3  would be called" in preview
+    assert preview.status == 0
+    assert "3  would be called" in preview.data
+    assert "nothing was changed" in preview.rest
     assert token
     async with office.running(group):
-        status, said = await usercenter(
-            office, "dead-letters", "redrive", "--selection", token[1], "--yes", "--by", "ada"
-        )
-    assert status == 0, said
-    assert "3 of 3 letters given back" in said
+        done = await usercenter(office, "dead-letters", "redrive", "--selection", token[1], "--yes", "--by", "ada")
+    assert done.status == 0, done
+    assert "3 of 3 letters given back" in done.data
+    assert "canary: " in done.rest
     assert office.done.called(*events) == [event.id for event in events]
     [operation] = await as_json(office, "operations", "list", "--kind", "redrive")
     assert (operation["state"], operation["counts"]["passed"]) == ("done", 3)
     assert operation["by"].startswith("ada (")
-    assert (await usercenter(office, "operations", "show", operation["id"]))[0] == 0
+    assert (await usercenter(office, "operations", "show", operation["id"])).status == 0
 
 
 async def test_one_letter_is_shown_without_personal_data_and_whole_only_on_record(office, group) -> None:
@@ -70,12 +116,12 @@ async def test_one_letter_is_shown_without_personal_data_and_whole_only_on_recor
     whole = await usercenter(office, "dead-letters", "show", "1", "--unmasked", "--by", "ada")
     as_data = await as_json(office, "dead-letters", "show", "1", "--unmasked")
 
-    assert (masked[0], whole[0]) == (0, 0)
-    assert "grace" not in masked[1]
-    assert "ada@example.com" not in masked[1]
-    assert "grace@example.com" in whole[1]
-    assert "\x1b" not in whole[1]
-    assert "Bro\\x1b[31mwser" in whole[1]
+    assert (masked.status, whole.status) == (0, 0)
+    assert "grace" not in masked.data
+    assert "ada@example.com" not in masked.data
+    assert "grace@example.com" in whole.data
+    assert "\x1b" not in whole.data
+    assert "Bro\\x1b[31mwser" in whole.data
     assert as_data["value"]["email"] == "grace@example.com"
     async with office.world.database.transaction() as tx:
         seen = await audit.latest(tx)
@@ -99,23 +145,23 @@ async def test_a_bulk_retry_is_a_dry_run_first(office, group) -> None:
 async def test_one_letter_is_retried_at_once_and_only_once(office, group) -> None:
     await office.die(group, login())
 
-    assert (await usercenter(office, "dead-letters", "retry", "1"))[0] == 0
-    status, said = await usercenter(office, "dead-letters", "retry", "1")
+    assert (await usercenter(office, "dead-letters", "retry", "1")).status == 0
+    again = await usercenter(office, "dead-letters", "retry", "1")
 
-    assert (status, await office.world.count("tasks")) == (1, 1)
-    assert "letter 1 is not open" in said
+    assert (again.status, await office.world.count("tasks")) == (1, 1)
+    assert "letter 1 is not open" in again.rest
 
 
 async def test_discarding_asks_for_yes_and_a_reason(office, group) -> None:
     await office.die(group, login())
 
-    without_reason, _ = await usercenter(office, "dead-letters", "discard", "1", "--yes")
+    without_reason = await usercenter(office, "dead-letters", "discard", "1", "--yes")
     dry = await usercenter(office, "dead-letters", "discard", "1", "--reason", "a test")
     assert await office.world.value("select settled_how from dead_letters") is None
-    done, _ = await usercenter(office, "dead-letters", "discard", "1", "--reason", "a test", "--yes")
+    done = await usercenter(office, "dead-letters", "discard", "1", "--reason", "a test", "--yes")
 
-    assert (without_reason != 0, dry[0], done) == (True, 0, 0)
-    assert "1 letters; nothing is done yet" in dry[1]
+    assert (without_reason.status != 0, dry.status, done.status) == (True, 0, 0)
+    assert "1 letters; nothing is done yet" in dry.rest
     assert await office.world.value("select settled_how from dead_letters") == "discarded"
 
 
@@ -123,16 +169,16 @@ async def test_discarding_asks_for_yes_and_a_reason(office, group) -> None:
     ("arguments", "status", "words"),
     [
         (("dead-letters", "retry", "--yes"), 2, "say which"),
-        (("dead-letters", "retry", "--selection", "bad"), 2, "no token of a selection"),
+        (("dead-letters", "retry", "--selection", "bad"), 2, "the token is not whole"),
         (("dead-letters", "show", "77"), 1, "there is no letter 77"),
         (("tasks", "show", "77"), 1, "there is no task 77"),
         (("operations", "show", "0197c0de-0000-7000-8000-000000000001"), 1, "there is no operation"),
     ],
 )
 async def test_what_is_wrong_is_said_with_a_status(office, arguments, status, words) -> None:
-    found, said = await usercenter(office, *arguments)
+    said = await usercenter(office, *arguments)
 
-    assert (found, words in said) == (status, True), said
+    assert (said.status, said.data, words in said.rest) == (status, "", True), said
 
 
 async def test_parked_tasks_are_listed_and_called(office, group) -> None:
@@ -144,14 +190,60 @@ async def test_parked_tasks_are_listed_and_called(office, group) -> None:
             ("OSError: away\x1b[2J",),
         )
 
-    status, listed = await usercenter(office, "tasks", "list", "--state", "parked")
+    listed = await usercenter(office, "tasks", "list", "--state", "parked")
     [task] = await as_json(office, "tasks", "list", "--user", str(event.user_id))
     dry = await as_json(office, "tasks", "retry-now", "--handler", "refresh_cache")
     called = await as_json(office, "tasks", "retry-now", "--selection", dry["selection"], "--yes")
 
-    assert status == 0
-    assert "\x1b" not in listed
-    assert "OSError: away\\x1b[2J" in listed
+    assert listed.status == 0
+    assert "\x1b" not in listed.data
+    assert "OSError: away\\x1b[2J" in listed.data
     assert (task["state"], task["attempts"], task["topic"]) == ("parked", 1, TOPIC)
     assert (dry["lanes"], dry["called"], called["called"]) == (1, None, 1)
     assert await office.world.value("select next_attempt_at <= now() from tasks")
+
+
+async def test_ctrl_c_stops_a_redrive_with_a_summary_and_the_rest_stays_open(office, group) -> None:
+    await office.die(group, *[login() for _ in range(4)])
+
+    said = await _broken_off(office, signal.SIGINT)
+
+    assert said.status == 130, said
+    assert "3 of 4 letters given back" in said.data
+    assert "interrupted" in said.rest
+    assert "Traceback" not in said.rest
+    [operation] = await as_json(office, "operations", "list")
+    assert (operation["state"], operation["counts"]["retried"]) == ("stopped", 3)
+    assert await office.world.value("select count(*) from dead_letters where settled_at is null") == 1
+
+
+async def test_a_redrive_that_was_killed_has_counted_what_it_did_and_another_does_the_rest(office, group) -> None:
+    events = [login() for _ in range(4)]
+    await office.die(group, *events)
+
+    await _broken_off(office, signal.SIGKILL)
+    async with office.running(group):
+        done = await usercenter(office, "dead-letters", "redrive", "--yes")
+
+    assert "1 of 1 letters given back" in done.data
+    assert sorted(office.done.called(*events)) == sorted(event.id for event in events)
+    last, killed = await as_json(office, "operations", "list")
+    assert (last["state"], killed["state"], killed["counts"]["retried"]) == ("done", "running", 3)
+
+
+async def _broken_off(office, number: signal.Signals) -> Said:
+    """A redrive with nobody at work, so that it waits for its canary; ended by this signal."""
+    with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
+        file.write(msgspec.yaml.encode(office.config))
+        file.flush()
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "usercenter", "dead-letters", "redrive", "--yes", "--canary", "3",
+            env={**os.environ, "USERCENTER_CONFIG": file.name},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await eventually(
+            lambda: office.world.count("tasks"), lambda number: number == 3, what="the canary", timeout_seconds=90
+        )
+        child.send_signal(number)
+        data, rest = await asyncio.wait_for(child.communicate(), 30)
+    return Said(child.returncode or 0, data.decode(), rest.decode())

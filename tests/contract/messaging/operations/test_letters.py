@@ -1,6 +1,7 @@
 """Retry and discard: each letter once, at its place, whoever else works on it."""
 
 import asyncio
+import json
 
 import pytest
 from harness import eventually
@@ -92,6 +93,27 @@ async def test_a_retried_letter_begins_anew_and_keeps_its_headers(office) -> Non
     assert await office.world.rows("select settled_how, operation_id::text from dead_letters") == [
         ("retried", result.operation_id)
     ]
+
+
+async def test_a_letter_whose_message_was_a_structured_cloudevent_comes_back_in_our_form(office) -> None:
+    group = office.of_logins(record(office.done.record("write")))
+    event = login()
+    structured = {
+        "specversion": "1.0", "id": str(event.id), "source": "elsewhere", "type": event.type,
+        "time": event.timestamp.isoformat(), "subject": str(event.user_id), "datacontenttype": "application/json",
+        "data": json.loads(encode(event)),
+    }  # fmt: skip
+    office.breaks()
+    headers = {"content-type": "application/cloudevents+json"}
+    await office.router(group).handle([message(value=json.dumps(structured).encode(), headers=headers)])
+    office.mended()
+    assert await office.world.value("select handler from dead_letters") == "write"
+
+    await letters.retry(office.database, await office.select(), returns=office.returns(group), by="ops")
+    assert await office.world.value("select occurred_at from tasks") == event.timestamp
+    await office.all_done(group)
+
+    assert await office.effects("write") == [event.id]
 
 
 async def test_letters_without_a_task_come_back_in_the_order_of_their_offsets(office) -> None:

@@ -40,6 +40,16 @@ async def test_it_says_what_still_fails_and_why_without_personal_data(office) ->
     assert cause.error == "PermanentFailure: no such address: ***"
 
 
+async def test_letters_that_fail_of_the_same_are_one_cause(office) -> None:
+    group = office.of_logins(record(office.done.record("write")))
+    await office.die(group, *[login() for _ in range(25)])
+    office.done.fails = lambda handler, event: LookupError(f"no settings for {event.user_id}")
+
+    forecast = await preview(office.database, await office.select("redrive"), returns=office.returns(group))
+
+    assert [(each.handler, each.count) for each in forecast.still_fails] == [("write", 25)]
+
+
 async def test_a_later_letter_meets_the_effect_of_an_earlier_one(office) -> None:
     async def count(events, tx, context) -> None:
         for event in events:
