@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from contextlib import AsyncExitStack
 from typing import Any
 
 import confluent_kafka
@@ -30,21 +29,19 @@ async def test_a_user_deleted_while_events_wait_everywhere_leaves_nothing_person
     world: World, figures: Figures
 ) -> None:
     config = waiting(world.config)
+    without_mail = replace(config, mail=replace(config.mail, port=9))
     await subscribed(world, config)
-    assert world.parts.mail is not None
-    await world.parts.mail.stop()
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(world.parts.mail.start)
-        user = await registered_while_mail_and_receiver_are_down(world, config)
-        await changed_while_workers_are_away(world, config, user)
-        await deleted_while_the_relay_is_away_too(world, config, user)
-        service, _ = await stack.enter_async_context(world.service(config=config))
+    user = await registered_while_mail_and_receiver_are_down(world, without_mail)
+    await changed_while_workers_are_away(world, config, user)
+    await deleted_while_the_relay_is_away_too(world, config, user)
+    async with world.service(config=without_mail) as (service, _):
         await eventually(service.is_reading, what="the consumers")
         await eventually(
             lambda: world.value("select count(*) from erasures where purged_at is not null"), what="the purge"
         )
-        await world.parts.mail.start()
-        await world.rows("update webhooks set is_enabled = false returning id")
+    await world.rows("update webhooks set is_enabled = false returning id")
+    async with world.service(config=config) as (service, _):
+        await eventually(service.is_reading, what="the consumers")
         await eventually(lambda: called_and_confirmed(world), what="the confirmation")
         await settled(world)
         await asyncio.to_thread(late_events, world, user)

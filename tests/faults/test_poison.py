@@ -90,7 +90,8 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_what_is_only_odd_is_hand
     assert await world.value("select count(*) from login_log where event_id = any(%s::uuid[])", ids) == len(ids)
     assert skipped >= groups * (len(UNREADABLE) + len(SKIPPED))
     dead = await asyncio.to_thread(world.messages, "user_events.dlq")
-    assert sorted((message.value or b"")[:50] for message in dead) == sorted(value[:50] for value in values * groups)
+    sendable = [value for value in values if len(value) < MEGABYTE]  # with its headers this one is in the table alone
+    assert sorted(message.value or b"" for message in dead) == sorted(sendable * groups)
     figures.note("messages that cannot be read, or are only odd, among others", tally=tally)
 
 

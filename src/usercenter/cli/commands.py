@@ -128,8 +128,6 @@ _operations.command(
     name="show",
     help=_with("Show one, with its selection.", "usercenter operations show 0197c0de-0000-7000-8000-000000000001"),
 )
-_operations.command("usercenter.cli.operations:list_", name="list", help="List what operators did, the latest first.")
-_operations.command("usercenter.cli.operations:show_operation", name="show", help="Show one, with its selection.")
 _replay = App(name="replay", help="Handlers run again for events that happened, and missing events done at last.")
 _replay.default(start)
 _replay.command("usercenter.cli.replay:pause", name="pause", help="Let a replay stop after the events in hand.")
