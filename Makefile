@@ -7,7 +7,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run test check faults fmt lint bench clean
+.PHONY: help demo run dev test check faults fmt lint bench clean
 
 help: ## these words
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -17,6 +17,8 @@ demo: $(RUN) ## all six events and everything that follows, on embedded parts
 
 run: $(RUN) ## the service on embedded parts, until Ctrl-C
 	@$(BIN)/usercenter run
+
+dev: $(DEV) ## pytest and the other tools, into .venv; runs nothing
 
 test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP
 	@$(BIN)/python -m pytest $(ARGS)

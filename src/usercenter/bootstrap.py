@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
 from usercenter.db import Database, DatabaseUnavailable
-from usercenter.events import EVENTS, USER_EVENTS, Registry, UserDeleted
+from usercenter.events import EVENTS, Event, Registry, UserDeleted, UserEvent
 from usercenter.events.envelope import type_of
 from usercenter.extension.loading import extended
 from usercenter.handlers import groups
@@ -118,9 +119,9 @@ class Service:
         self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
         self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)
+        events, self._groups = reactions_of(config)
         self._webhooks = webhooks_of(config, database=self.database, clock=clock)
         self._loops = Loops()
-        events, self._groups = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
         self._registry = Registry(events)
         self._context = Context(clock=clock, services=self._for_handlers())
         self._post = Post(
@@ -272,12 +273,18 @@ class Service:
             await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
 
 
+def reactions_of(config: Config) -> tuple[tuple[type[Event], ...], tuple[Group, ...]]:
+    """The events and the groups of this configuration, its extensions' too. Raises ExtensionInvalid."""
+    return extended(config.extensions, events=EVENTS, groups=partial(groups, config.kafka))
+
+
 def webhooks_of(config: Config, *, database: Database, clock: Clock) -> Webhooks:
-    """The webhooks on this database, for the service and for the command."""
+    """The webhooks on this database, for the service and for the command. Raises ExtensionInvalid."""
+    events, _ = reactions_of(config)
     return Webhooks(
         config.webhooks,
         database=database,
         clock=clock,
         derive=Tokens(config.tokens, clock=clock).derive_key,
-        event_types={type_of(event) for event in USER_EVENTS},
+        event_types={type_of(event) for event in events if event.stream == UserEvent.stream},
     )

@@ -4,8 +4,11 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from harness import World, eventually
 
 EFFECTS = (
@@ -18,6 +21,7 @@ EFFECTS = (
     "security mail",
     "security log",
     "status notice",
+    "status notice by SMS",
     "cache",
     "data purged",
     "deletion confirmation",
@@ -27,10 +31,18 @@ EFFECTS = (
 CONFIG = Path(__file__).parents[2] / "configs" / "config.yaml"
 
 
-async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(tmp_path: Path) -> None:
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not pytest's own: each other pytest of root that starts closes it to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="usercenter-demo-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(folder: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "usercenter", "demo", "--config", str(CONFIG),
-        cwd=tmp_path, env={**os.environ, "COLUMNS": "160"},
+        cwd=folder, env={**os.environ, "COLUMNS": "160"},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await asyncio.wait_for(child.communicate(), 90)
@@ -44,6 +56,8 @@ async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(tm
     for effect in EFFECTS:
         assert f"✓ {effect}" in text
     assert "webhook called, signature verified" in text
+    assert "the SMS, as the provider got it" in text
+    assert "usercenter: your account testuser is now suspended" in text
     assert "never" not in text
 
 
@@ -92,3 +106,12 @@ async def test_a_mail_is_previewed_in_chinese(world: World) -> None:
     assert status == 0
     assert "Content-Language: zh-CN" in said
     assert "欢迎" in said
+
+
+async def test_a_text_message_is_previewed_and_has_no_html(world: World) -> None:
+    status, said = await world.command("mail", "preview", "status_changed", "--channel", "sms", "--locale", "zh-CN")
+    assert status == 0
+    assert "您的账号 testuser" in said
+
+    status, said = await world.command("mail", "preview", "status_changed", "--channel", "sms", "--html", "x.html")
+    assert (status, "an SMS has no HTML" in said) == (2, True)

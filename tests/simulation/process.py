@@ -17,6 +17,7 @@ from usercenter.messaging.groups import Context, Schedule, handlers_by_name
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
+from usercenter.messaging.stops import Stopped
 
 if TYPE_CHECKING:
     from simulation.system import System
@@ -69,6 +70,10 @@ class SimulatedDatabase:
         finally:
             connection.end()
 
+    async def run_alone(self, query: Any, parameters: Any = None) -> list[Any]:
+        async with self.transaction() as tx:
+            return await tx.fetch_all(query, parameters)
+
     async def _step(self) -> None:
         await self._process.may_go_on()
         await asyncio.sleep(self._system.random.uniform(0, 0.005))
@@ -94,6 +99,7 @@ class Process:
         self.is_dead = False
         self._system = system
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._loops: set[asyncio.Task[Any]] = set()
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._readers: dict[int, asyncio.Task[None]] = {}
@@ -105,9 +111,15 @@ class Process:
             OWNER.reset(token)
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        """It ends with this process."""
+        """It ends with this process; one that fails before is told."""
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.is_dead and task in self._loops:
+            self._system.broken.append(error)
 
     async def may_go_on(self) -> None:
         """Through a door to the world: wait while frozen. Raises Killed when dead."""
@@ -136,6 +148,7 @@ class Process:
         token = OWNER.set(self)
         for number in partitions - self._readers.keys():
             self._readers[number] = asyncio.create_task(self._read(number))
+            self._loops.add(self._readers[number])
         OWNER.reset(token)
         for number in self._readers.keys() - partitions:
             del self._readers[number]  # it sees so after the batch in hand
@@ -148,7 +161,7 @@ class Process:
             )
             work = self._relay(leases) if kind == "relay" else self._runner(leases)
             for coroutine in (leases.keep(), work.run()):
-                self.adopt(asyncio.create_task(coroutine))
+                self._loops.add(asyncio.create_task(coroutine))
         self._router = Router(
             system.group,
             registry=REGISTRY,
@@ -207,7 +220,7 @@ class Process:
         try:
             await self._router.handle(batch)
         except Exception as error:
-            if not is_transient(error):
+            if not (is_transient(error) or isinstance(error, Stopped)):
                 raise
             await asyncio.sleep(0.1)
             return False

@@ -63,6 +63,11 @@ class Rows:
         if force_rollback:
             self._writes = before
 
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[None]:
+        """Statements sent together; here they are as quick alone."""
+        yield
+
     def commit(self) -> None:
         """Make it visible to all."""
         for (table, key), row in self._writes.items():
@@ -130,7 +135,7 @@ class Rows:
     async def change(self, table: str, keys: Iterable[Any], change: Callable[[Row], Row | None]) -> list[Row]:
         """Change or (None) delete those rows that are there when their lock is ours; `change` may refuse by `...`."""
         changed = []
-        for key in keys:
+        for key in dict.fromkeys(keys):
             row = await self.lock(table, key)
             if row is None:
                 continue

@@ -60,6 +60,8 @@ class System:
         """What outside handlers did: handler, user, event; the world remembers, whatever dies."""
         self.written: dict[UUID, list[Event]] = defaultdict(list)
         self.processes: list[Process] = []
+        self.broken: list[BaseException] = []
+        """What ended a loop that should never end."""
         self.group = Group("usercenter", "user_events", {UserUpdated: (record(self.settle), outside(self.tell))})
         self._ids = 0
 
@@ -143,7 +145,7 @@ class System:
         if not self.processes:
             self.start()
         end = self.loop.time() + DRAIN_SECONDS
-        while waiting := self._unfinished():
+        while (waiting := self._unfinished()) and not self.broken:
             assert self.loop.time() < end, f"nothing happens any more to {waiting}"
             await asyncio.sleep(0.25)
 
@@ -167,6 +169,8 @@ class System:
 
     def check(self) -> None:
         """Nothing lost, nothing invented, each effect once, everything in each user's order."""
+        if self.broken:
+            raise self.broken[0]
         letters = {(row["handler"], row["event_id"]) for row in self.tables.rows["dead_letters"].values()}
         for user_id, events in self.written.items():
             ids = [event.id for event in events]

@@ -3,6 +3,7 @@
 `test_tables.py` asks both the same questions and compares.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ __all__ = ["Connection", "Tables"]
 
 WAITING = ("position", "shard", "stream", "key", "type", "payload", "headers", "created_at")
 CLAIMED = (
-    *("position", "handler", "user_id", "event_id", "event_type", "key", "payload", "group_name", "topic"),
+    *("position", "handler", "user_id", "event_id", "event_type", "key", "payload", "headers", "group_name", "topic"),
     *("kafka_partition", "kafka_offset", "shard", "attempts", "ended", "last_error", "occurred_at"),
 )
 
@@ -99,7 +100,7 @@ async def _keep_letter(connection: Rows, parameters: Any) -> int:
 
 TASK = (
     "handler user_id sequence event_id event_type key payload group_name topic kafka_partition kafka_offset attempts "
-    "delay last_error occurred_at shard"
+    "delay last_error occurred_at headers shard"
 )
 
 
@@ -129,13 +130,14 @@ def _before(rows: dict[Any, Row], row: Row) -> list[Row]:
 
 
 async def _due(connection: Rows, parameters: Any) -> Cursor:
-    handlers, shards, names, users, limit = parameters
+    handlers, broken, shards, names, users, limit = parameters
     beside, rows = set(zip(names, users, strict=True)), connection.visible("tasks")
     due = [
         row
         for row in rows.values()
         if row["next_attempt_at"] <= connection.now
         and row["handler"].split("/")[0] in handlers
+        and row["handler"] not in broken
         and row["shard"] in shards
         and (row["handler"], row["user_id"]) not in beside
     ]
@@ -147,6 +149,27 @@ async def _due(connection: Rows, parameters: Any) -> Cursor:
         later = due_with if due_with > row["next_attempt_at"] else None
         found.append((row["position"], row["handler"], row["user_id"], later))
     return Cursor(found, len(found))
+
+
+async def _due_of(connection: Rows, parameters: Any) -> Cursor:
+    handler, shards = parameters
+    rows = connection.visible("tasks")
+    due = [
+        row
+        for row in rows.values()
+        if row["next_attempt_at"] <= connection.now
+        and (row["handler"] == handler and row["shard"] in shards)
+        and not _before(rows, row)
+    ]
+    due.sort(key=lambda row: (row["next_attempt_at"], row["position"]))
+    return Cursor([(row["position"], row["handler"], row["user_id"], None) for row in due[:1]], 1)
+
+
+async def _most_parked(connection: Rows, parameters: Any) -> Cursor:
+    rows = connection.visible("tasks").values()
+    parked = {(row["handler"], row["user_id"]) for row in rows if row["last_error"] is not None}
+    numbers = Counter(handler for handler, _ in parked if handler in parameters[0])
+    return Cursor([(number,) for _, number in numbers.most_common(1)], 1)
 
 
 async def _postpone(connection: Rows, parameters: Any) -> int:
@@ -226,6 +249,73 @@ async def _give_back(connection: Rows, parameters: Any) -> int:
         lambda row: {**row, "attempts": row["attempts"] - 1} if row["attempts"] == attempts[row["position"]] else ...,
     )
     return len(changed)
+
+
+# --- marks and stops ----------------------------------------------------------------------------------------------
+
+
+def _marks(parameters: Any) -> list[tuple[tuple[str, str, int], Row]]:
+    """The marks of a statement, by group and place."""
+    names = ("topic", "partition", "first", "last", "attempts")
+    marks = [
+        dict(zip(names, values, strict=True)) for values in zip(*(parameters[name] for name in names), strict=True)
+    ]
+    return [((parameters["group"], mark["topic"], mark["partition"]), mark) for mark in marks]
+
+
+async def _begin(connection: Rows, parameters: Any) -> Cursor:
+    if parameters["group"] in connection.visible("group_stops"):
+        return Cursor([], 0)
+    begun = []
+    for key, mark in _marks(parameters):
+        before = await connection.lock("batches_begun", key)
+        if before is None or before["attempts"] == 0 or before["last"] < mark["first"]:
+            connection.put("batches_begun", key, mark)
+            begun.append((mark["topic"], mark["partition"]))
+    return Cursor(begun, len(begun))
+
+
+async def _begin_alone(connection: Rows, parameters: Any) -> Cursor:
+    for key, mark in _marks(parameters):
+        await connection.lock("batches_begun", key)
+        connection.put("batches_begun", key, mark)
+    return Cursor([], 1)
+
+
+async def _look(connection: Rows, parameters: Any) -> Cursor:
+    rows, found = connection.visible("batches_begun"), []
+    for key, wanted in _marks({**parameters, "attempts": [0] * len(parameters["topic"])}):
+        row = rows.get(key)
+        if row and row["attempts"] > 0 and row["first"] <= wanted["last"] and row["last"] >= wanted["first"]:
+            found.append(tuple(row.values()))
+    return Cursor(found, len(found))
+
+
+async def _close(connection: Rows, parameters: Any) -> int:
+    return await _lower(connection, parameters, lambda row: {**row, "attempts": 0})
+
+
+async def _give_mark_back(connection: Rows, parameters: Any) -> int:
+    return await _lower(connection, parameters, lambda row: {**row, "attempts": row["attempts"] - 1})
+
+
+async def _lower(connection: Rows, parameters: Any, change: Callable[[Row], Row]) -> int:
+    for key, mark in _marks(parameters):
+        await connection.change("batches_begun", [key], lambda row, mark=mark: change(row) if row == mark else ...)
+    return 0
+
+
+async def _stop(connection: Rows, parameters: Any) -> int:
+    name, reason = parameters
+    if await connection.lock("group_stops", name) is None:
+        connection.put("group_stops", name, {"reason": reason, "stopped_at": connection.now})
+    return 1
+
+
+async def _stopped(connection: Rows, parameters: Any) -> Cursor:
+    rows = connection.visible("group_stops")
+    found = [(name, row["reason"], row["stopped_at"]) for name, row in rows.items() if name in parameters[0]]
+    return Cursor(found, len(found))
 
 
 # --- leases -------------------------------------------------------------------------------------------------------
@@ -312,6 +402,15 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "insert into tasks": _add_tasks,
     "select distinct handler, user_id from tasks": _busy_lanes,
     "select position, handler, user_id, nullif": _due,
+    "select position, handler, user_id, null from": _due_of,
+    "select count(distinct user_id)": _most_parked,
+    "with quick … group_stops": _begin,
+    "with quick": _begin_alone,
+    "select b.topic": _look,
+    "update batches_begun b set attempts = 0": _close,
+    "update batches_begun b set attempts = b.attempts - 1": _give_mark_back,
+    "insert into group_stops": _stop,
+    "select group_name, reason": _stopped,
     "update tasks t set next_attempt_at = p.until": _postpone,
     "update tasks t set attempts = attempts + 1": _claim,
     "update tasks set attempts = attempts - 1": _unclaim,
@@ -330,7 +429,7 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "select user_id from erasures": _erased,
     "set ": _nothing,
 }
-"""By how a statement begins: who answers it."""
+"""By how a statement begins (and what comes later in it): who answers it."""
 
 
 class Connection(Rows):
@@ -339,8 +438,9 @@ class Connection(Rows):
     async def execute(self, query: str, parameters: Any = None) -> Cursor:
         """Answer one statement. Raises AssertionError for one that the simulation does not know."""
         text = " ".join(str(query).split())
-        for begins, answer in STATEMENTS.items():
-            if text.startswith(begins):
+        for known, answer in STATEMENTS.items():
+            begins, _, has = known.partition(" … ")
+            if text.startswith(begins) and has in text:
                 found = await answer(self, parameters)
                 return found if isinstance(found, Cursor) else Cursor([], found or 0)
         raise AssertionError(f"the simulation does not know this statement; teach it in tables.py: {text}")

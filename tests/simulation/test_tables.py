@@ -42,7 +42,8 @@ class Both:
     async def ask(self, question: Ask, *, commits: bool = True) -> Any:
         """The answer that both give; fails when they differ."""
         real = await self._of_postgresql(question, commits=commits)
-        assert await self._of_memory(question, commits=commits) == real
+        seen = await self._of_memory(question, commits=commits)
+        assert seen == real, f"in memory {seen}; in PostgreSQL {real}"
         return real
 
     async def _of_postgresql(self, question: Ask, *, commits: bool) -> Any:
@@ -123,7 +124,12 @@ class Walk:
 
     async def _claim(self) -> None:
         shards, beside = self._shards(), [(self._random.choice(HANDLERS), self._user())]
-        due = await self._ask(lambda tx: tasks.due(tx, handlers=NAMES, shards=shards, beside=beside, limit=6))
+        broken = [self._random.choice(HANDLERS)] if self._random.random() < 0.3 else []
+        await self._ask(lambda tx: tasks.due_of(tx, handler=HANDLERS[0], shards=shards))
+        await self._ask(lambda tx: tasks.most_parked_users(tx, HANDLERS))
+        due = await self._ask(
+            lambda tx: tasks.due(tx, handlers=NAMES, shards=shards, beside=beside, limit=6, broken=broken)
+        )
         late = {each.position: datetime.now(UTC) + timedelta(seconds=LATE) for each, when in due if when}
         if late:
             await self._ask(lambda tx: tasks.postpone(tx, late))
@@ -155,7 +161,7 @@ class Walk:
     def _task(self) -> NewTask:
         place = (self._id(), "user.updated", b"k", b"{}", "usercenter", "user.events", 0, self._ids)
         delay = self._random.choice([SOON, SOON, LATE])
-        return NewTask(self._random.choice(HANDLERS), self._user(), self._ids, *place, 0, delay, None, NOW)
+        return NewTask(self._random.choice(HANDLERS), self._user(), self._ids, *place, 0, delay, None, NOW, {"a": "b"})
 
     def _id(self) -> UUID:
         self._ids += 1

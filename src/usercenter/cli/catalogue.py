@@ -2,6 +2,7 @@
 
 import sys
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from usercenter.events import EVENTS, Event, type_of
 from usercenter.events import asyncapi as asyncapi_document
 from usercenter.events.history import OURS
 from usercenter.events.page import Reaction
-from usercenter.extension.loading import check, joined, load
+from usercenter.extension.loading import joined, load
 from usercenter.handlers import groups
 from usercenter.messaging.groups import Handler, Record
 
@@ -34,15 +35,14 @@ class Catalogue:
 
     def __init__(self, config: Config) -> None:
         extensions = load(config.extensions)
-        ours = groups(config.kafka)
-        check(extensions, events=EVENTS, groups=ours)
+        table = joined(extensions, events=EVENTS, groups=partial(groups, config.kafka))
         self._topics: dict[str, str] = msgspec.structs.asdict(config.kafka.topics)
         self._owners: dict[type[Event], str] = dict.fromkeys(EVENTS, "usercenter")
         for module, extension in extensions.items():
             self._owners |= dict.fromkeys(extension.events, module)
         self.classes: dict[str, type[Event]] = {type_of(event_class): event_class for event_class in self._owners}
         self.reactions: dict[type[Event], list[Reaction]] = defaultdict(list)
-        for group in joined(ours, extensions):
+        for group in table:
             for event_class, handlers in group.handlers.items():
                 self.reactions[event_class] += [_reaction(handler) for handler in handlers]
 
@@ -60,7 +60,11 @@ class Catalogue:
             return self.classes[type]
         except KeyError:
             known = ", ".join(self.classes)
-            raise CommandFailed(f"no event has the type {type!r}; there are {known}", status=WRONG_USAGE) from None
+            raise CommandFailed(
+                f"no event has the type {type!r}; there are {known}; those of an extension once `extensions` (or "
+                "USERCENTER_EXTENSIONS) names its module",
+                status=WRONG_USAGE,
+            ) from None
 
     def row(self, event_class: type[Event]) -> Row:
         """The event in one line."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from rich import box
 from rich.console import Console
 from rich.panel import Panel
 from rich.syntax import Syntax
@@ -48,6 +49,11 @@ def mail_panel(mail: Any) -> Panel:
     return Panel(Text(f"{head}\n\n{mail.text()}"), title="the mail, as the SMTP server got it")
 
 
+def sms_panel(text: Any) -> Panel:
+    """A text message as the provider got it."""
+    return Panel(Text(f"From: {text.sender}\nTo: {text.to}\n\n{text.body}"), title="the SMS, as the provider got it")
+
+
 def call_panel(call: Call) -> Panel:
     """A webhook call as its receiver got it."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -59,21 +65,36 @@ def call_panel(call: Call) -> Panel:
 
 def topic_table(messages: Sequence[Received]) -> Table:
     """What lies on the other topics, a line each."""
-    table = Table("topic", "partition, offset", "type", "what")
+    table = _table("topic", "at", "type", "what")
     for message in messages:
         value = json.loads(message.value or b"{}")
-        what = f"{value.get('template', value.get('metric', ''))} {value.get('to') or value['user_id']}"
-        table.add_row(message.topic, f"{message.partition}, {message.offset}", value["type"], what)
+        channel = " by SMS" if value.get("channel") == "sms" else ""
+        what = f"{value.get('template', value.get('metric', ''))}{channel} {value.get('to') or value['user_id']}"
+        table.add_row(message.topic, f"{message.partition}, {message.offset}", value["type"], _on_one_line(what))
     return table
 
 
 def effect_table(lines: Sequence[Line]) -> Table:
     """Event, effect, and when it was done."""
-    table = Table("event", "effect", "done after", "what")
+    table = _table("event", "effect", "done after", "what")
+    before = ""
     for line in lines:
         after = "[red]never[/]" if line.milliseconds is None else f"{line.milliseconds:.0f} ms"
-        table.add_row(line.event, line.effect, after, Text(line.facts))
+        table.add_row("" if line.event == before else line.event, line.effect, after, _on_one_line(line.facts))
+        before = line.event
     return table
+
+
+def _table(*columns: str) -> Table:
+    """A table whose rows stay lines in 80 columns: the last column gives way."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        table.add_column(name, no_wrap=name != columns[-1])
+    return table
+
+
+def _on_one_line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _shortened(value: Any) -> Any:

@@ -1,15 +1,21 @@
 """The effects of the six events, and where each can be seen.
 
-In PostgreSQL, at the mail catcher, in the cache, or at the receiver of a webhook.
+In PostgreSQL, at the mail and SMS catchers, in the cache, or at the receiver of a webhook.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from rich.panel import Panel
+
 from usercenter.bootstrap import Service
+from usercenter.cli import display
 from usercenter.cli.receiver import Receiver
-from usercenter.embedded.mail_catcher import MailCatcher
+
+if TYPE_CHECKING:
+    from usercenter.embedded.mail_catcher import MailCatcher
+    from usercenter.embedded.sms_catcher import SmsCatcher
 
 Look = Callable[[], Awaitable[str | None]]
 
@@ -19,16 +25,20 @@ class Effect(NamedTuple):
 
     name: str
     look: Look
-    mail_template: str | None = None
+    picture: Callable[[], Panel] | None = None
+    """What there is to show once it is there: the mail itself, say."""
 
 
 class Effects:
     """Where to look for the effects on one user."""
 
-    def __init__(self, service: Service, mail: MailCatcher | None, receiver: Receiver) -> None:
+    def __init__(
+        self, service: Service, receiver: Receiver, *, mail: "MailCatcher | None", sms: "SmsCatcher | None"
+    ) -> None:
         self._service = service
-        self._mail = mail
         self._receiver = receiver
+        self._mail = mail
+        self._sms = sms
 
     def of_registration(self, user: UUID, email: str) -> list[Effect]:
         """Welcome mail, settings, statistics."""
@@ -53,8 +63,8 @@ class Effects:
         return [
             self._row(
                 "anomalous login check",
-                "select verdict || ', score ' || score || ': ' || reasons from login_log "
-                "where verdict = 'suspicious' and",
+                "select verdict || ', score ' || score || ': ' || (select string_agg(each ->> 'rule', ', ') "
+                "from json_array_elements(reasons::json) each) from login_log where verdict = 'suspicious' and",
                 user,
             ),
             *self._mails("security mail for it", email, number=2),
@@ -71,9 +81,13 @@ class Effects:
         """Cache, sync to external systems."""
         return [self._cached("cache", user, sequence), self._called("sync to external systems", user, "user.updated")]
 
-    def of_status(self, user: UUID, sequence: int, email: str, *, mails_before: int) -> list[Effect]:
-        """Status notice, cache."""
-        return [*self._mails("status notice", email, number=mails_before + 1), self._cached("cache", user, sequence)]
+    def of_status(self, user: UUID, sequence: int, email: str, phone: str, *, mails_before: int) -> list[Effect]:
+        """Status notice by mail and by SMS, cache."""
+        return [
+            *self._mails("status notice", email, number=mails_before + 1),
+            *self._texts("status notice by SMS", phone),
+            self._cached("cache", user, sequence),
+        ]
 
     def of_deletion(self, user: UUID, email: str, *, mails_before: int) -> list[Effect]:
         """Data purged, deletion confirmation."""
@@ -101,7 +115,18 @@ class Effects:
             mails = self._to(email)
             return f"“{mails[number - 1].subject}”" if len(mails) >= number else None
 
-        return [Effect(name, look, mail_template=name)] if self._mail else []
+        return [Effect(name, look, lambda: display.mail_panel(self._to(email)[number - 1]))] if self._mail else []
+
+    def _texts(self, name: str, phone: str) -> list[Effect]:
+        """The SMS is looked for only where the provider is ours."""
+
+        def found() -> Sequence[Any]:
+            return [text for text in self._sms.texts if text.to == phone] if self._sms else []
+
+        async def look() -> str | None:
+            return f"to {phone}" if found() else None
+
+        return [Effect(name, look, lambda: display.sms_panel(found()[0]))] if self._sms else []
 
     def _row(self, name: str, select: str, user: UUID) -> Effect:
         query: Any = f"{select} {'' if select.endswith('and') else 'where'} user_id = %s order by 1 limit 1"

@@ -129,11 +129,7 @@ def new(type: str, /, *, folder: Path = Path()) -> None:  # the argument's own w
     module, files = new_event.write(type, folder)
     for file in files:
         print(file)  # noqa: T201
-    print(  # noqa: T201
-        f"\ntry it:      python -m pytest {files[1]}\nswitch it on: extensions: [{module}] in the configuration\n"
-        "look at it:  usercenter events show " + type,
-        file=sys.stderr,
-    )
+    print(f"\n{new_event.next_steps(type, module, files[1])}", file=sys.stderr)  # noqa: T201
 
 
 def _catalogue(config: Path | None) -> "Catalogue":

@@ -1,5 +1,7 @@
 """The first version of somebody's own event: a file that works, and a test that passes."""
 
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Final
@@ -22,6 +24,7 @@ log = structlog.get_logger()
 class $class_name(UserEvent, type="$type"):
     """What happened, in one sentence: it is printed in the catalogue."""
 
+    # Your own fields, instead of these two; one without a default is required.
     username: Personal
     changes: dict[str, Any] = {}
 
@@ -91,6 +94,24 @@ def write(type: str, folder: Path) -> tuple[str, tuple[Path, Path]]:
     for file, template in zip(files, (_MODULE, _TEST), strict=True):
         file.write_text(template.substitute(words), encoding="utf-8")
     return module, files
+
+
+def next_steps(type: str, module: str, test: Path) -> str:
+    """What to type now: commands that work in this folder as they stand."""
+    command = Path(sys.argv[0])
+    tool = _as_typed(command) if command.name == "usercenter" else f"{_as_typed(Path(sys.executable))} -m usercenter"
+    missing = "" if find_spec("pytest") else "   (pytest is missing: pip install pytest; in a clone: make dev)"
+    return (
+        f"try it:        {_as_typed(Path(sys.executable))} -m pytest {test}{missing}\n"
+        f"look at it:    USERCENTER_EXTENSIONS={module} {tool} events show {type}\n"
+        f"switch it on:  extensions: [{module}] in the configuration, or that variable"
+    )
+
+
+def _as_typed(program: Path) -> str:
+    """A program by the shortest path from here; the path is not resolved, for a venv's Python is a link."""
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def _check(type: str, folder: Path) -> None:

@@ -62,7 +62,10 @@ class Which:
     user: Annotated[UUID | None, Parameter(help="Of this user.")] = None
     since: Annotated[Moment, Parameter(help="Not older: 2026-11-24T08:00, or 24h for a day ago.")] = None
     until: Annotated[Moment, Parameter(help="Older than this.")] = None
-    cause: Annotated[str | None, Parameter(help="Of this cause, as `dead-letters causes` names it.")] = None
+    cause: Annotated[
+        str | None,
+        Parameter(help="Of this cause, as `dead-letters causes` names it, or of this kind of error: OSError."),
+    ] = None
 
 
 def filter_of(which: Which | None, **more: Any) -> "Filter":

@@ -120,10 +120,14 @@ def status(id_: UUID | None = None, /, *, json: Json = False, config: ConfigFile
         return
     head = ["id", "state", "group", "handlers", "events", "done", "failed", "skipped"]
     rows = [
-        [each.id, each.state, each.group, ",".join(each.handlers), each.total, each.done, each.failed, each.skipped]
+        [each.id, each.state, each.group, _names(each), each.total, each.done, each.failed, each.skipped]
         for each in found
     ]
     show_table(head, rows)
+
+
+def _names(replay: "Replay") -> str:
+    return "all, of missing events" if replay.is_missing else ",".join(replay.handlers)
 
 
 async def _wished(

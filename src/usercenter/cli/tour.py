@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 USER: Final = {"username": "testuser", "email": "test@example.com", "password": "password123"}
 ADMIN: Final = {"username": "operator", "email": "operator@example.com", "password": "password123"}
+PHONE: Final = "+14155550123"  # of the range that belongs to nobody
 NEW_PASSWORD: Final = "correct horse battery staple"  # noqa: S105  # the demo's, shown on purpose
 STRANGER: Final = {"X-Forwarded-For": "203.0.113.7", "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 PATIENCE_SECONDS: Final = 20.0
@@ -44,6 +45,7 @@ class Tour:
         self._console = console
         self._service = service
         self._mail = parts.mail if parts else None
+        self._sms = parts.sms if parts else None
         self._lines: list[Line] = []
         self._events: Tail | None = None
         self._event_type = "?"
@@ -61,7 +63,8 @@ class Tour:
             async with receiving() as receiver, self._client() as client:
                 admin = await self._prepare(client, receiver)
                 self._events = stack.enter_context(tail(self._service.config.kafka, topics.user_events))
-                await self._walk(client, admin, Effects(self._service, self._mail, receiver), receiver)
+                effects = Effects(self._service, receiver, mail=self._mail, sms=self._sms)
+                await self._walk(client, admin, effects, receiver)
             self._console.rule("what lies on the other topics")
             self._console.print(display.topic_table(await asyncio.to_thread(_all_of, tails)))
         self._console.rule("what followed")
@@ -82,6 +85,8 @@ class Tour:
         ]
         if self._mail:
             lines.append(f"The mails are in {self._mail.directory}/")
+        if self._sms:
+            lines.append(f"The text messages are in {self._sms.directory}/")
         self._console.rule("what to try")
         for line in lines:
             self._console.print(line, markup=False, soft_wrap=True)  # a command stays one line, to be copied
@@ -124,7 +129,8 @@ class Tour:
         owner = _bearer(await self._call(client, "POST", "/api/v1/users/login", login))
         await self._watch(effects.of_login(user))
         await self._strange_login(client, login, effects.of_strange_login(user, email))
-        answer = await self._call(client, "PATCH", "/api/v1/users/me", {"first_name": "Testa"}, owner)
+        change = {"first_name": "Testa", "phone": PHONE}
+        answer = await self._call(client, "PATCH", "/api/v1/users/me", change, owner)
         await self._watch(effects.of_update(user, answer.json()["user"]["sequence"]))
         for call in receiver.calls[:1]:
             self._console.print(display.call_panel(call))
@@ -132,13 +138,22 @@ class Tour:
         passwords = {"old_password": USER["password"], "new_password": NEW_PASSWORD}
         await self._call(client, "PUT", "/api/v1/users/me/password", passwords, owner)
         await self._watch(effects.of_password(user, email, mails_before=before))
+        await self._want_sms(client, owner)
         before = effects.mails_to(email)
         status = {"status": "suspended", "reason": "asked for by the demo"}
         answer = await self._call(client, "PATCH", f"/api/v1/admin/users/{user}/status", status, admin)
-        await self._watch(effects.of_status(user, answer.json()["user"]["sequence"], email, mails_before=before))
+        sequence = answer.json()["user"]["sequence"]
+        await self._watch(effects.of_status(user, sequence, email, PHONE, mails_before=before))
         before = effects.mails_to(email)
         await self._call(client, "DELETE", f"/api/v1/admin/users/{user}", None, admin)
         await self._watch(effects.of_deletion(user, email, mails_before=before))
+
+    async def _want_sms(self, client: httpx.AsyncClient, owner: dict[str, str]) -> None:
+        """The owner's choice to be told by SMS too."""
+        choice = {"notifications": {"sms": True}}
+        answer = await client.patch("/api/v1/users/me/settings", json=choice, headers=owner)
+        answer.raise_for_status()
+        self._console.print("[dim]in the settings of testuser: notifications by SMS too[/]")
 
     async def _strange_login(self, client: httpx.AsyncClient, login: dict[str, str], effects: list[Effect]) -> None:
         """Six wrong passwords and then the right one, from somewhere else with something else."""
@@ -194,8 +209,8 @@ class Tour:
                 self._console.print(f"[bold red]✗ {line.effect}[/] did not arrive within {PATIENCE_SECONDS:g} s")
                 continue
             self._console.print(f"[bold green]✓ {line.effect}[/] after {line.milliseconds:.0f} ms:", Text(line.facts))
-            if effect.mail_template and self._mail:
-                self._console.print(display.mail_panel(self._mail.mails[-1]))
+            if effect.picture:
+                self._console.print(effect.picture())
 
     async def _wait(self, effect: Effect) -> tuple[Effect, Line]:
         while time.perf_counter() - self._began < PATIENCE_SECONDS:

@@ -47,13 +47,12 @@ def verify(
 
 
 async def _look(config: "Config", *, kafka: bool | None, user_id: UUID | None, stuck_after_seconds: float) -> "Report":
+    from usercenter.bootstrap import reactions_of
     from usercenter.db import Database
-    from usercenter.events import EVENTS, Registry
-    from usercenter.extension.loading import extended
-    from usercenter.handlers import groups
+    from usercenter.events import Registry
     from usercenter.messaging.operations.verify import verify as look
 
-    events, every_group = extended(config.extensions, events=EVENTS, groups=groups(config.kafka))
+    events, every_group = reactions_of(config)
     database = Database(config.database)
     await database.open()
     try:

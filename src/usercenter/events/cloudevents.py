@@ -21,6 +21,13 @@ _OURS: Final = {"requestid": "request_id", "causationid": "causation_id", "actor
 """Extension attributes (small letters and digits only, by the specification) and our names for them."""
 
 
+class _Peek(msgspec.Struct):
+    specversion: str | None = None
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
+
+
 class NoCloudEvent(Exception):
     """The headers or the value say CloudEvents and are none that we can read; the message says why."""
 
@@ -40,6 +47,19 @@ def from_structured(value: bytes, headers: Mapping[str, str]) -> bytes:
     kind = headers["content-type"].partition(";")[0].strip()
     if kind != STRUCTURED:
         raise NoCloudEvent(f"the content type {kind!r} cannot be read; send {STRUCTURED}")
+    return from_whole(value)
+
+
+def is_whole(value: bytes) -> bool:
+    """Whether the value is a whole CloudEvent by itself: a widespread SDK writes those without the content type."""
+    try:
+        return _peek.decode(value).specversion is not None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def from_whole(value: bytes) -> bytes:
+    """The flat form of a CloudEvent that is whole in the value. Raises NoCloudEvent."""
     whole = _object(value, "the value")
     data = whole.pop("data", None)
     if "data_base64" in whole:
@@ -52,6 +72,7 @@ def from_binary(value: bytes, headers: Mapping[str, str]) -> bytes:
 
     Raises NoCloudEvent.
     """
+    _check_kind(headers.get("content-type"))
     body = _object(value, "the value")
     if body.get("id") == headers.get("ce_id") and body.get("type") == headers["ce_type"]:
         return value
@@ -94,7 +115,11 @@ def _check(attributes: Mapping[str, Any]) -> None:
     missing = [name for name in ("id", "source", "type", "time") if not isinstance(attributes.get(name), str)]
     if missing:
         raise NoCloudEvent(f"the CloudEvent lacks {', '.join(missing)}")
-    kind = (attributes.get("datacontenttype") or "application/json").partition(";")[0].strip()
+    _check_kind(attributes.get("datacontenttype"))
+
+
+def _check_kind(datacontenttype: str | None) -> None:
+    kind = (datacontenttype or "application/json").partition(";")[0].strip()
     if kind != "application/json" and not kind.endswith("+json"):
         raise NoCloudEvent(f"data of type {kind!r} cannot be read; send application/json")
 

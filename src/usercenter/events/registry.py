@@ -10,6 +10,7 @@ from usercenter.events.cloudevents import NoCloudEvent
 from usercenter.events.envelope import Event, type_of
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PLAIN: Final = "application/json"  # what our own messages say: nothing more to look at
 
 
@@ -72,27 +73,37 @@ class Registry:
         if not value:
             raise Undecodable("the message has no value")
         if headers.get("content-type", _PLAIN) != _PLAIN and cloudevents.is_structured(headers):
-            value, headers = self._turned(value, headers), _NO_HEADERS
+            flat = self._turned(value, headers)
+            return self._plain(flat), flat
         try:
             return self._decoder.decode(value), value
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             flat = self._turned(value, headers)
-            if flat is not value:
-                return self.read(flat)
-            raise self._explained(value, error) from error
+            if flat is value:
+                raise self._explained(value, error) from error
+        return self._plain(flat), flat
+
+    def _plain(self, flat: bytes) -> Event:
+        try:
+            return self._decoder.decode(flat)
+        except _UNREADABLE as error:
+            raise self._explained(flat, error) from error
 
     def _turned(self, value: bytes, headers: Mapping[str, str]) -> bytes:
+        """A CloudEvent in our flat form; what is none, as it is. Raises Undecodable."""
         try:
             if cloudevents.is_structured(headers):
                 return cloudevents.from_structured(value, headers)
-            return cloudevents.from_binary(value, headers) if cloudevents.is_binary(headers) else value
+            if cloudevents.is_binary(headers):
+                return cloudevents.from_binary(value, headers)
+            return cloudevents.from_whole(value) if cloudevents.is_whole(value) else value
         except NoCloudEvent as error:
             raise Undecodable(f"not a CloudEvent: {error}") from error
 
     def _explained(self, value: bytes, error: Exception) -> Undecodable | UnknownType:
         try:
             type_ = self._peek.decode(value).type
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             return Undecodable(f"not a JSON object with a type: {error}")
         if type_ in self._by_type:
             return Undecodable(f"{type_}: {error}")

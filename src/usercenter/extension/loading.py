@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -27,13 +27,17 @@ class ExtensionInvalid(Exception):
         super().__init__(f"extension {module}: {problem}")
 
 
+GroupsOf = Callable[[Sequence[type[Event]]], Sequence[Group]]
+"""Makes the service's own groups, given the events that extensions add."""
+
+
 def extended(
-    modules: Sequence[str], *, events: Sequence[type[Event]], groups: Sequence[Group]
+    modules: Sequence[str], *, events: Sequence[type[Event]], groups: GroupsOf
 ) -> tuple[tuple[type[Event], ...], tuple[Group, ...]]:
     """The service's events and groups with those of the extensions that these modules hold. Raises ExtensionInvalid."""
     extensions = load(modules)
-    check(extensions, events=events, groups=groups)
-    return (*events, *event_classes(extensions)), joined(groups, extensions)
+    table = joined(extensions, events=events, groups=groups)
+    return (*events, *event_classes(extensions)), table
 
 
 def load(modules: Sequence[str]) -> dict[str, Extension]:
@@ -52,35 +56,27 @@ def load(modules: Sequence[str]) -> dict[str, Extension]:
     return found
 
 
-def check(extensions: Mapping[str, Extension], *, events: Iterable[type[Event]], groups: Iterable[Group] = ()) -> None:
-    """See that extensions fit the service's own events and groups, and each other. Raises ExtensionInvalid."""
-    owners = {type_of(event_class): "usercenter" for event_class in events}
-    for module, extension in extensions.items():
-        for event_class in extension.events:
-            _check_event(module, event_class, owners)
-            owners[type_of(event_class)] = module
-    known = {*events, *event_classes(extensions)}
-    names = {handler.name: ("usercenter", handler) for group in groups for handler in group.all_handlers()}
-    for module, extension in extensions.items():
+def joined(
+    extensions: Mapping[str, Extension], *, events: Sequence[type[Event]], groups: GroupsOf
+) -> tuple[Group, ...]:
+    """The service's groups, with the extensions' handlers behind those of the first one that reads `user.events`.
+
+    Raises ExtensionInvalid where an extension does not fit the service's own events and groups, or another extension.
+    """
+    _check_events(extensions, events)
+    ours = groups(event_classes(extensions))
+    _check_handlers(extensions, events, ours)
+    first = next(group for group in ours if group.stream == _STREAM)
+    table: dict[type[Event], tuple[Handler, ...]] = dict(first.handlers)
+    for extension in extensions.values():
         for event_class, handlers in extension.handlers.items():
-            _check_reaction(module, event_class, known)
-            for handler in handlers:
-                _check_handler(module, handler, names)
+            table[event_class] = (*table.get(event_class, ()), *handlers)
+    return tuple(replace(group, handlers=table) if group is first else group for group in ours)
 
 
 def event_classes(extensions: Mapping[str, Extension]) -> list[type[Event]]:
     """The events that the extensions add, in their order."""
     return [event_class for extension in extensions.values() for event_class in extension.events]
-
-
-def joined(groups: Sequence[Group], extensions: Mapping[str, Extension]) -> tuple[Group, ...]:
-    """The groups, with the extensions' handlers behind those of the first one that reads `user.events`."""
-    first = next(group for group in groups if group.stream == _STREAM)
-    table: dict[type[Event], tuple[Handler, ...]] = dict(first.handlers)
-    for extension in extensions.values():
-        for event_class, handlers in extension.handlers.items():
-            table[event_class] = (*table.get(event_class, ()), *handlers)
-    return tuple(replace(group, handlers=table) if group is first else group for group in groups)
 
 
 def _import(name: str) -> ModuleType:
@@ -103,6 +99,24 @@ def _extension_of(name: str, module: ModuleType) -> Extension:
         return found
     seen = "has no attribute `extension`" if found is None else f"`extension` is a {type(found).__name__}"
     raise ExtensionInvalid(name, f"{seen}; write `extension = Extension(events=[…], handlers={{…}})` in it")
+
+
+def _check_events(extensions: Mapping[str, Extension], ours: Iterable[type[Event]]) -> None:
+    owners = {type_of(event_class): "usercenter" for event_class in ours}
+    for module, extension in extensions.items():
+        for event_class in extension.events:
+            _check_event(module, event_class, owners)
+            owners[type_of(event_class)] = module
+
+
+def _check_handlers(extensions: Mapping[str, Extension], ours: Iterable[type[Event]], groups: Iterable[Group]) -> None:
+    known = {*ours, *event_classes(extensions)}
+    names = {handler.name: ("usercenter", handler) for group in groups for handler in group.all_handlers()}
+    for module, extension in extensions.items():
+        for event_class, handlers in extension.handlers.items():
+            _check_reaction(module, event_class, known)
+            for handler in handlers:
+                _check_handler(module, handler, names)
 
 
 def _check_event(module: str, event_class: type[Event], owners: Mapping[str, str]) -> None:

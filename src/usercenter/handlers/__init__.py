@@ -3,10 +3,13 @@
 A handler that is not `repeatable` is `once`: a replay leaves it out unless it is named again (mails, webhooks, sums).
 """
 
+from collections.abc import Sequence
+
 from usercenter.config.model import Kafka
 from usercenter.events import (
     USER_EVENTS,
     AnalyticsFact,
+    Event,
     NotificationRequested,
     UserDeleted,
     UserLoggedIn,
@@ -30,8 +33,11 @@ from usercenter.messaging.groups import Group, outside, record
 from usercenter.webhooks.schedule import STANDARD
 
 
-def groups(kafka: Kafka) -> tuple[Group, ...]:
-    """Every consumer group of the service with its handlers."""
+def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...]:
+    """Every consumer group of the service with its handlers; `custom` are the events that extensions add.
+
+    Webhooks are told of those as of ours.
+    """
     facts, cache = record(publish_facts), outside(refresh_cache, replay="repeatable")
     sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
     return (
@@ -69,7 +75,8 @@ def groups(kafka: Kafka) -> tuple[Group, ...]:
         Group(
             name=f"{kafka.group_id}.webhooks",
             stream="user_events",
-            handlers=dict.fromkeys(USER_EVENTS, (sync,)),
+            handlers=dict.fromkeys((*USER_EVENTS, *custom), (sync,)),
+            keeps_unreadable=False,  # the group above does
         ),
         Group(
             name=f"{kafka.group_id}.notifications",

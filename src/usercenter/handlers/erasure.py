@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from typing import Final, LiteralString
 
 import msgspec
+import structlog
 
 from usercenter.db import Database, Transaction
 from usercenter.events import NotificationRequested, UserDeleted, derived_id
 from usercenter.messaging import outbox
 from usercenter.messaging.groups import Context, NotYet
 
+log = structlog.get_logger()
+
 TEMPLATE: Final = "deletion_confirmation"
+_FIRST_LOOK_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_WORTH_TELLING_SECONDS: Final = 3_600.0
 LACKS_RECEIPT: Final = "not exists (select 1 from erasures r where r.user_id = e.user_id)"
 """Where the effect of a handled deletion is not there; for `usercenter verify`."""
-_LOOK_AGAIN_SECONDS: Final = 2.0
 
 PURGES: Final[dict[str, LiteralString]] = {
     "sessions": "delete from sessions where user_id = any(%(users)s)",
@@ -78,27 +83,38 @@ async def purge_personal_data(events: Sequence[UserDeleted], tx: Transaction, co
 async def confirm_deletion(event: UserDeleted, context: Context) -> None:
     """Ask for the confirmation mail once every other handler of the deletion is done, and complete the receipt.
 
-    May run twice: the request has the same id each time.
+    A handler that gave up (a dead letter) is done, too. As long as others are not, this is NotYet, and the log says
+    once an hour whom it waits for. May run twice: the request has the same id each time.
     """
     witnesses = context.service(Witnesses).groups
     async with context.service(Database).transaction() as tx:
         seen = await tx.fetch_one(
             "select count(*) from inbox where event_id = %s and group_name = any(%s)", (event.id, list(witnesses))
         )
-        unfinished = await tx.fetch_one(
-            "select 1 from tasks where event_id = %s and handler <> %s limit 1", (event.id, confirm_deletion.__name__)
+        unfinished = await tx.fetch_all(
+            "select handler from tasks where event_id = %s and handler <> %s order by handler limit 5",
+            (event.id, confirm_deletion.__name__),
         )
         receipt = await tx.fetch_one(
             "select confirmed_at from erasures where user_id = %s for update", (event.user_id,)
         )
         if unfinished or receipt is None or seen is None or seen[0] < len(witnesses):
-            raise NotYet(_LOOK_AGAIN_SECONDS)
+            raise _not_yet(event, [row[0] for row in unfinished], context)
         if receipt[0] is not None:
             return
         await tx.execute(
             "update erasures set confirmed_at = %s where user_id = %s", (context.clock.now(), event.user_id)
         )
         await outbox.add(tx, _confirmation(event, context))
+
+
+def _not_yet(event: UserDeleted, waits_for: Sequence[str], context: Context) -> NotYet:
+    """Look again after as long as it has taken until now: soon at first, and once a minute in the end."""
+    age = (context.clock.now() - event.occurred_at).total_seconds()
+    seconds = min(max(age, _FIRST_LOOK_SECONDS), _LONGEST_PAUSE_SECONDS)
+    if age > _WORTH_TELLING_SECONDS and age % _WORTH_TELLING_SECONDS < seconds:
+        log.warning("erasure.confirmation_waits", event_id=str(event.id), waits_for=waits_for, seconds=round(age))
+    return NotYet(seconds)
 
 
 def _confirmation(event: UserDeleted, context: Context) -> NotificationRequested:

@@ -127,6 +127,8 @@ class Group(msgspec.Struct, frozen=True):
     name: str
     stream: str
     handlers: Mapping[type[Event], tuple[Handler, ...]]
+    keeps_unreadable: bool = True
+    """Whether it makes dead letters of what nobody can read; of the groups that read one topic, one is enough."""
 
     def all_handlers(self) -> Iterator[Handler]:
         """Each handler, as often as it is named."""

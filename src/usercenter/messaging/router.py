@@ -144,7 +144,7 @@ class Router:
                     await effects.isolate(handler, by_handler[name])
                 else:
                     await effects.record(handler, by_handler[name])
-            letters = [self._leftovers.unread(each) for each in broken]
+            letters = [self._leftovers.unread(each) for each in broken if self._keeps(each)]
             letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
             later = [self._leftovers.task(each) for each in effects.later]
             fresh = [*(each.message for each in items), *(each.message for each in broken)]
@@ -179,6 +179,10 @@ class Router:
             [each for id_, each in broken.items() if id_ in fresh],
             len(wanted) + len(batch.broken) - len(fresh),
         )
+
+    def _keeps(self, broken: Broken) -> bool:
+        """Of a topic's groups one keeps what nobody can read; what killed a process of this group is its own."""
+        return self.group.keeps_unreadable or isinstance(broken.error, NeverEnded)
 
     def _by_handler(self, items: Sequence[Item]) -> Mapping[str, list[Item]]:
         """The events of each handler, whatever their types, in the order in which they came."""

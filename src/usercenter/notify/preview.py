@@ -2,14 +2,17 @@
 
 import json
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Mail
 from usercenter.notify.letters import Letter, render, templates, written_locales
 from usercenter.notify.mime import compose
+from usercenter.notify.texts import render_text, text_locales, texts
 
-__all__ = ["preview", "preview_html", "sample_of", "templates"]
+__all__ = ["preview", "preview_html", "preview_text", "sample_of", "templates", "texts"]
+
+_PHONE: Final = "+14155550123"
 
 
 def preview(template: str, locale: str, *, mail: Mail | None = None, clock: Clock | None = None) -> str:
@@ -24,6 +27,12 @@ def preview(template: str, locale: str, *, mail: Mail | None = None, clock: Cloc
 def preview_html(template: str, locale: str, *, mail: Mail | None = None) -> str:
     """The HTML, as a whole page that a browser shows. Raises TemplateUnknown."""
     return _letter(template, locale, mail or Mail()).html
+
+
+def preview_text(template: str, locale: str, *, mail: Mail | None = None) -> str:
+    """The text message: its one line. Raises TemplateUnknown, with the templates that are written as one."""
+    text_locales(template)  # raises first, so that it names those that are text messages
+    return render_text(template, locale, sample_of(template), to=_PHONE, mail=mail or Mail()).body
 
 
 def sample_of(template: str) -> dict[str, Any]:

@@ -242,7 +242,8 @@ class Webhooks:
         unknown = [each for each in event_types if each != ALL and each not in self._event_types]
         if event_types and not unknown:
             return None
-        return f"must be some of {', '.join(sorted(self._event_types))}; or {ALL} for all"
+        named = f"{', '.join(map(repr, unknown))} is not known here; " if unknown else ""
+        return f"{named}must be some of {', '.join(sorted(self._event_types))}; or {ALL} for all"
 
 
 async def found(tx: Transaction, webhook_id: UUID, *, for_update: bool = False) -> Webhook:

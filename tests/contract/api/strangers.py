@@ -102,6 +102,7 @@ def refusals_are_of_rules_that_no_schema_can_say(
 
 
 UNGUESSABLE = {
+    "DELETE /api/v1/users/me": "the password of the account, and no version of it that it does not have",
     "POST /api/v1/users/password/reset": "the token of a mail",
     "POST /api/v1/users/email/confirm": "the token of a mail",
     "POST /api/v1/admin/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": "an event that was delivered before",

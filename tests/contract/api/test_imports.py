@@ -207,8 +207,9 @@ async def test_a_name_that_would_be_a_formula_is_harmless_in_csv_and_itself_agai
 async def test_more_exports_than_may_be_at_a_time_are_told_to_come_again(world: World):
     config = replace(world.config, server=replace(world.config.server, concurrent_exports=1))
     await world.rows(
-        "insert into users (id, username, username_key, email, email_key, password_hash, created_at, updated_at) "
-        "select gen_random_uuid(), n, n, n || '@a.example.com', n || '@a.example.com', '', now(), now() "
+        "insert into users "
+        "(id, username, username_key, email, email_key, password_hash, sequence, created_at, updated_at) "
+        "select gen_random_uuid(), n, n, n || '@a.example.com', n || '@a.example.com', '', 1, now(), now() "
         "from (select 'user' || generate_series(1, 30000) as n) as names returning 1"
     )
     async with world.service(roles=["api"], config=config) as (service, client):

@@ -320,3 +320,25 @@ async def test_missing_events_are_done_once_and_then_the_books_balance(world: Wo
 
 async def _none(seconds: float) -> None:
     del seconds
+
+
+async def test_the_command_says_what_it_would_do_and_does_it_with_yes(world: World) -> None:
+    async with world.service() as (_, client):
+        await client.post("/api/v1/users/register", json=world.registration("ada"))
+        await eventually(lambda: world.count("user_settings"), what="the settings")
+    await world.rows("delete from user_settings returning 1")
+
+    status, said = await world.command("replay", "--handler", "create_settings", "--from", "1h")
+    assert (status, await world.count("user_settings")) == (0, 0)
+    assert "user.registered  1       0       create_settings" in said
+    assert "nothing was done; with --yes it begins" in said
+
+    status, said = await world.command("replay", "--handler", "create_settings", "--yes")
+    assert (status, await world.count("user_settings")) == (0, 1), said
+    assert "done: 1 done, 0 failed, 0 skipped of 1" in said
+
+    status, said = await world.command("replay", "status")
+    assert "create_settings" in said
+    status, said = await world.command("replay", "--handler", "ask_for_welcome_mail", "--yes")
+    assert status == 2
+    assert "name it again: --once-too ask_for_welcome_mail" in said

@@ -34,6 +34,8 @@ def test_a_new_event_passes_its_test_and_is_served_once_the_configuration_names_
     made = usercenter("new", "user.profile_updated", "--folder", "acme", folder=tmp_path)
     assert made.returncode == 0, made.stderr
     assert made.stdout.split() == ["acme/user_profile_updated.py", "acme/test_user_profile_updated.py"]
+    assert f"{sys.executable} -m pytest acme/test_user_profile_updated.py" in made.stderr
+    assert "USERCENTER_EXTENSIONS=acme.user_profile_updated" in made.stderr
 
     tested = subprocess.run(  # the test that was written
         [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "acme/test_user_profile_updated.py"],
@@ -48,10 +50,11 @@ def test_a_new_event_passes_its_test_and_is_served_once_the_configuration_names_
         "type": "user.profile_updated",
         "topic": "user.events",
         "owner": "acme.user_profile_updated",
-        "handlers": ["note_user_profile_updated"],
+        "handlers": ["note_user_profile_updated", "deliver_webhook"],
     }
     shown = usercenter("show", "user.profile_updated", folder=tmp_path, extensions="acme.user_profile_updated")
     assert "note_user_profile_updated" in shown.stdout
+    assert '"sequence"' not in shown.stdout
 
     again = usercenter("new", "user.profile_updated", "--folder", "acme", folder=tmp_path)
     assert again.returncode == 1

@@ -18,8 +18,10 @@ from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
+from usercenter.users.exports import Exports
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 
@@ -43,6 +45,8 @@ def services():
         refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
+        reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
+        exports=Exports(database, at_once=1),
         webhooks=webhooks_of(config, database=database, clock=clock),
         cache=None,
         users=UserCache(None, ttl_seconds=config.cache.ttl_seconds, metrics=metrics),

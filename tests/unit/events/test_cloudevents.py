@@ -56,6 +56,19 @@ def test_structured_mode_is_the_same_event(registry):
     assert registry.decode(structured(), STRUCTURED) == registry.decode(as_bytes(DATA), binary())
 
 
+@pytest.mark.parametrize("headers", [{}, {"content-type": "application/json"}])
+def test_structured_mode_is_known_by_its_value_where_an_sdk_does_not_say_so(registry, headers):
+    """What `cloudevents.kafka.to_structured` of the Python SDK writes (seen with 2.2.0, its v1 interface)."""
+    assert registry.decode(structured(), headers) == registry.decode(structured(), STRUCTURED)
+
+
+def test_data_that_looks_like_a_cloud_event_is_not_unpacked_once_more(registry):
+    inside = ATTRIBUTES | {"data": DATA}
+
+    with pytest.raises(Undecodable, match=r"user\.registered: .*missing required field `username`"):
+        registry.decode(structured(data=inside), STRUCTURED)
+
+
 def test_structured_mode_with_data_in_base64(registry):
     packed = structured(data=None, data_base64=base64.b64encode(as_bytes(DATA)).decode())
 
@@ -119,6 +132,7 @@ def test_an_unknown_type_is_unknown_in_both_modes(registry):
         (structured(data={"username": 1}), STRUCTURED, "user.registered"),
         (b"[]", {"content-type": "application/cloudevents-batch+json"}, "batch"),
         (b"[" * 100_000, STRUCTURED, "no JSON object"),
+        (structured(time=None), {}, "lacks time"),
     ],
 )
 def test_what_cannot_be_read_says_why(registry, value, headers, reason):

@@ -2,12 +2,16 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from usercenter.config.model import Kafka
 from usercenter.events import EVENTS, NotificationRequested, Registry, type_of
-from usercenter.extension.loading import check
+from usercenter.extension.loading import joined
+from usercenter.handlers import groups
+from usercenter.messaging.groups import handlers_by_name
 from usercenter.notify.letters import render
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -46,7 +50,8 @@ def test_the_file_of_the_guide_is_a_whole_extension():
     names = {}
     exec(source, names)  # noqa: S102  # the test's point
 
-    check({"acme.user_profile_updated": names["extension"]}, events=EVENTS)
+    table = joined({"acme.user_profile_updated": names["extension"]}, events=EVENTS, groups=partial(groups, Kafka()))
+    assert "refresh_search_index" in handlers_by_name(table)
 
     (line,) = shown(DOCS / "custom-events.md")
     event = Registry(names["extension"].events).decode(line.encode())

@@ -67,6 +67,26 @@ def test_a_message_without_an_id_is_known_by_its_place_and_its_bytes() -> None:
     assert len({first.fallback_id, *(other.fallback_id for other in others)}) == 5
 
 
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_a_cloud_event_is_kept_in_our_form_and_reads_the_same_again(mode: str) -> None:
+    attributes = {
+        "specversion": "1.0",
+        "id": "portal-42",
+        "type": "user.logged_in",
+        "source": "/portal",
+        "time": "2026-11-24T10:30:00Z",
+        "subject": "01980000-0000-7000-8000-00000000000a",
+    }
+    data = {"username": "ada", "email": "ada@example.com"}
+    if mode == "structured":
+        value, headers = attributes | {"data": data}, {"content-type": "application/cloudevents+json"}
+    else:
+        value, headers = data, {f"ce_{name}": text for name, text in attributes.items()}
+    ((event, kept),) = read([message(value=msgspec.json.encode(value), headers=headers)], REGISTRY).items
+
+    assert read([kept], REGISTRY).items == [(event, kept)]
+
+
 def test_an_event_in_another_form_keeps_its_headers_and_can_be_read_again_with_them() -> None:
     event = login()
     whole = {

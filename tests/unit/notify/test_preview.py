@@ -5,7 +5,7 @@ import pytest
 from usercenter.clock import HeldClock
 from usercenter.config.model import Mail
 from usercenter.notify.errors import TemplateUnknown
-from usercenter.notify.preview import preview, preview_html, templates
+from usercenter.notify.preview import preview, preview_html, preview_text, templates, texts
 
 
 def test_a_preview_shows_readable_headers_and_the_text():
@@ -26,3 +26,16 @@ def test_each_template_can_be_seen_with_nothing_but_its_name(template):
 def test_the_preview_of_an_unknown_template_names_those_that_exist():
     with pytest.raises(TemplateUnknown, match=r"there are: .*welcome"):
         preview("farewell", "en")
+
+
+@pytest.mark.parametrize("template", texts())
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+def test_each_text_message_can_be_seen_too_on_its_one_line(template, locale):
+    shown = preview_text(template, locale, mail=Mail(product_name="Acme"))
+    assert "Acme" in shown
+    assert "\n" not in shown
+
+
+def test_a_mail_that_is_no_text_message_names_those_that_are():
+    with pytest.raises(TemplateUnknown, match=r"no template 'welcome' for SMS; there are: .*status_changed"):
+        preview_text("welcome", "en")

@@ -134,7 +134,7 @@ and (%(type)s::text is null or event_type = %(type)s)
 and (%(user)s::uuid is null or user_id = %(user)s)
 and (%(since)s::timestamptz is null or died_at >= %(since)s)
 and (%(until)s::timestamptz is null or died_at < %(until)s)
-and (%(cause)s::text is null or {_CAUSE} = %(cause)s)"""
+and (%(cause)s::text is null or %(cause)s in ({_CAUSE}, split_part(error, ':', 1)))"""
 
 _FIND: Final = f"""
 select {_COLUMNS} from dead_letters

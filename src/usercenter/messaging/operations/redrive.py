@@ -144,7 +144,7 @@ class Redrive:
             if self._now() - since > self._plan.patience_seconds:
                 raise Stopped(
                     f"{number} letters wait and none was tried for {self._plan.patience_seconds:g} s: "
-                    "is a worker running? They stay tasks"
+                    "is a worker running, and the handler not stopped (`usercenter groups resume`)? They stay tasks"
                 )
             await self._pause(1 / _LOOKS_A_SECOND)
 

@@ -33,6 +33,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: datetime | None = None
     until: datetime | None = None
     cause: str | None = None
+    """A fingerprint (tasks have none), or the kind of the error, `OSError`."""
     state: Literal["waiting", "parked"] | None = None
     """Of tasks alone."""
 

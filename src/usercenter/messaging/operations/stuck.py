@@ -98,6 +98,6 @@ _CHECKS: Final = (
     _Check(
         "groups that stopped because too much failed",
         "select count(*) over (), group_name || ': ' || reason from group_stops order by group_name limit %(limit)s",
-        "mend the cause, then let the group go on",
+        "mend the cause, then `usercenter groups resume NAME`",
     ),
 )

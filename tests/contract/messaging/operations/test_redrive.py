@@ -118,7 +118,7 @@ async def test_without_a_worker_it_says_so(office) -> None:
 
     progress = await redrive(office, group, patience_seconds=0.05).run(await office.select("redrive"), by="ops")
 
-    assert "is a worker running?" in progress.stopped_because
+    assert "is a worker running" in progress.stopped_because
     assert progress.given_back == 10
 
 
