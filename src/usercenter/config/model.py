@@ -298,7 +298,7 @@ class Logging(Settings, frozen=True):
 class EmbeddedKafka(Settings, frozen=True):
     """Apache Kafka on this machine: one broker, or a cluster whose brokers may fail one by one."""
 
-    brokers: Literal[1, 3] = 1
+    brokers: Annotated[int, Meta(ge=1, le=3)] = 1
     """3: each is a controller as well, a new topic has three replicas, a record is acknowledged once two have it."""
     heap_mb: Annotated[int, Meta(ge=96, le=16_384)] = 384
     """Java's heap of all brokers together; a broker needs some 120 MB beside it."""
