@@ -173,7 +173,15 @@ class Books:
 
 
 def _bodies(world: World, stream: str) -> list[dict[str, Any]]:
-    return [json.loads(message.value or b"") for message in world.messages(stream)]
+    """What can be read; the rest was never an event, and is a dead letter."""
+    return [body for message in world.messages(stream) if isinstance(body := _json(message.value), dict)]
+
+
+def _json(value: bytes | None) -> Any:
+    try:
+        return json.loads(value or b"")
+    except ValueError:
+        return None
 
 
 def _event(body: dict[str, Any]) -> Event:
