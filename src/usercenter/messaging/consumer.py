@@ -21,6 +21,7 @@ from usercenter.messaging.client import client_logger, consumer_settings
 from usercenter.messaging.delivery import Deliveries, Delivery
 from usercenter.messaging.gaps import Gaps
 from usercenter.messaging.incoming import received
+from usercenter.messaging.statistics import Statistics
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
@@ -114,7 +115,8 @@ class Consumer:
             log.error("kafka.consumer_failed", group=self.group, topic=self.topic, exc_info=error)
 
     def _read_until_stopped(self) -> None:
-        consumer = confluent_kafka.Consumer(consumer_settings(self._kafka, self.group), logger=client_logger())
+        settings = Statistics(self.group, self._metrics).added_to(consumer_settings(self._kafka, self.group))
+        consumer = confluent_kafka.Consumer(settings, logger=client_logger())
         consumer.subscribe([self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         try:
             while not self._stopping.is_set():
