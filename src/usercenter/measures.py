@@ -91,7 +91,7 @@ LEASED_SHARDS: Final = Measure(
 
 GROUP_BEHIND: Final = Measure(
     "gauge", "usercenter_group_behind_seconds", "seconds", ("group",),
-    "How long ago the oldest event was committed that lies on Kafka and that the group has not handled; 0 without one.",
+    "How long ago the oldest event was committed that lies on Kafka and is not confirmed as handled; 0 without one.",
     alert="UsercenterGroupBehind",
 )  # fmt: skip
 GROUP_LAG: Final = Measure(

@@ -28,6 +28,14 @@ create table group_stops (
 );
 """
 
+LEVELS = """
+-- What was behind at one moment, for pages and metrics that must not ask the brokers; without a body while it is taken.
+create table snapshots (
+    taken_at timestamptz primary key,
+    body json
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+"""
+
 OPERATIONS = """
 alter table dead_letters add column fingerprint text not null default '';
 alter table dead_letters add column settled_how text check (settled_how in ('retried', 'discarded', 'repaired'));
@@ -104,7 +112,7 @@ PERSONAL = {
 
 def upgrade() -> None:
     """Create it."""
-    for statements in (WORK, OPERATIONS, ACCOUNTS):
+    for statements in (WORK, LEVELS, OPERATIONS, ACCOUNTS):
         op.execute(statements)
     for table, columns in PERSONAL.items():
         for column in columns:
