@@ -28,6 +28,7 @@ from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.groups import Context, Group, handlers_by_name
+from usercenter.messaging.operations.accounting import Accounting
 from usercenter.messaging.post import Post
 from usercenter.messaging.snapshots import Snapshots
 from usercenter.metrics import Metrics
@@ -136,6 +137,9 @@ class Service:
             has_worker="worker" in roles,
         )
         self._snapshots = Snapshots(config.kafka, database=self.database, groups=self._groups, metrics=self.metrics)
+        self._accounting = Accounting(
+            config, database=self.database, groups=self._groups, registry=self._registry, metrics=self.metrics
+        )
         services = self._for_requests(clock)
         is_api = "api" in roles
         self._server = HttpServer(
@@ -184,6 +188,7 @@ class Service:
             handlers = handlers_by_name(self._groups)
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
             self._loops.keep("snapshots", self._snapshots.keep)
+            self._loops.keep("books", self._accounting.keep)
             self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)

@@ -1,7 +1,6 @@
 """What is behind, looked at every five seconds by one process and kept for a quarter of an hour.
 
-Pages, commands and metrics read the rows; none of them asks the brokers. Whose turn it is decides the age of the last
-row, so one process of many asks, and if it dies another one does.
+Pages, commands and metrics read the rows; none of them asks the brokers.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ import structlog
 
 from usercenter.config.model import Kafka
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.messaging import outbox
+from usercenter.messaging import outbox, turns
 from usercenter.messaging.client import BrokerFailure, topics_by_stream
 from usercenter.messaging.groups import Group, handlers_by_name
 from usercenter.messaging.lags import GroupLag, Lags
@@ -24,7 +23,7 @@ from usercenter.metrics import Metrics
 log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 5.0
-_MARGIN_SECONDS: Final = 0.5
+_KIND: Final = "levels"
 _TREND_SECONDS: Final = 60.0
 _KEPT_SECONDS: Final = 900.0
 
@@ -43,8 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 async def recent(tx: Transaction, *, seconds: float) -> list[Snapshot]:
     """The whole snapshots of the last seconds, the oldest one first."""
-    rows = await tx.fetch_all(_RECENT, (seconds,))
-    return [_DECODER.decode(row[0]) for row in rows]
+    return [_DECODER.decode(body) for body in await turns.seen(tx, _KIND, seconds=seconds)]
 
 
 async def latest(tx: Transaction) -> Snapshot | None:
@@ -93,7 +91,7 @@ class Snapshots:
     async def turn(self) -> bool:
         """Take a snapshot if the last one is old enough, and show the last one; returns whether one was taken."""
         async with self._database.transaction() as tx:
-            moment = await _claim(tx)
+            moment = await turns.claim(tx, _KIND, every_seconds=EVERY_SECONDS)
         if moment is not None:
             await self._take(moment)
         async with self._database.transaction() as tx:
@@ -117,8 +115,7 @@ class Snapshots:
                 outbox_depth=depth,
                 outbox_oldest_at=oldest,
             )
-            await tx.execute(_FILL, (msgspec.json.encode(snapshot).decode(), moment))
-            await tx.execute(_FORGET, (_KEPT_SECONDS,))
+            await turns.keep(tx, _KIND, moment, msgspec.json.encode(snapshot), kept_seconds=_KEPT_SECONDS)
 
     async def _look(self) -> list[GroupLag] | None:
         try:
@@ -153,15 +150,6 @@ def _age(moment: datetime | None, now: datetime) -> float:
     return max(now - moment, timedelta()).total_seconds() if moment else 0.0
 
 
-async def _claim(tx: Transaction) -> datetime | None:
-    """Whether it is this process's turn: the row of the look that it is to take. Does not commit."""
-    row = await tx.fetch_one(_LOCK)
-    if row is None or not row[0]:
-        return None
-    row = await tx.fetch_one(_CLAIM, (EVERY_SECONDS - _MARGIN_SECONDS,))
-    return row[0] if row else None
-
-
 async def _now(tx: Transaction) -> datetime:
     row = await tx.fetch_one("select now()")
     assert row is not None  # noqa: S101  # it is one row by definition
@@ -171,16 +159,4 @@ async def _now(tx: Transaction) -> datetime:
 
 _DECODER: Final = msgspec.json.Decoder(Snapshot)
 
-_LOCK: Final = "select pg_try_advisory_xact_lock(hashtextextended('snapshots', 0))"
-_CLAIM: Final = """
-insert into snapshots (taken_at) select clock_timestamp()
-where not exists (select from snapshots where taken_at > clock_timestamp() - make_interval(secs => %s))
-returning taken_at
-"""
-_FILL: Final = "update snapshots set body = %s where taken_at = %s"
-_FORGET: Final = "delete from snapshots where taken_at < clock_timestamp() - make_interval(secs => %s)"
-_RECENT: Final = """
-select body::text from snapshots
-where body is not null and taken_at >= clock_timestamp() - make_interval(secs => %s) order by taken_at
-"""
 _OLDEST_TASKS: Final = "select split_part(handler, '/', 1), min(occurred_at) from tasks group by 1"

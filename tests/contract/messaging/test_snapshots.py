@@ -113,7 +113,7 @@ async def test_one_process_of_many_takes_it_and_all_show_it(world: World, watche
 
 async def test_a_process_that_died_in_its_turn_holds_nobody_up(world: World, watcher: Watcher) -> None:
     async with world.database.transaction() as tx:
-        await tx.execute("insert into snapshots (taken_at) values (clock_timestamp())")
+        await tx.execute("insert into snapshots (kind, taken_at) values ('levels', clock_timestamp())")
     assert not await watcher.snapshots.turn()
     await make_old(world)
     assert await watcher.snapshots.turn()

@@ -29,10 +29,12 @@ create table group_stops (
 """
 
 LEVELS = """
--- What was behind at one moment, for pages and metrics that must not ask the brokers; without a body while it is taken.
+-- What one process saw at one moment, for pages and metrics that must not ask the brokers; no body while it is taken.
 create table snapshots (
-    taken_at timestamptz primary key,
-    body json
+    kind text not null,
+    taken_at timestamptz not null,
+    body json,
+    primary key (kind, taken_at)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 """
 
