@@ -70,7 +70,7 @@ def selectors(expression: str) -> list[Any]:
 
 
 def test_what_is_no_promql_would_be_noticed() -> None:
-    with pytest.raises(ValueError, match="unexpected|invalid"):
+    with pytest.raises(ValueError, match="unclosed left parenthesis"):
         selectors("sum by (group (usercenter_tasks)")
     assert [each.name for each in selectors("sum(rate(a{b='c'}[5m])) / d")] == ["a", "d"]
 
