@@ -76,15 +76,15 @@ class Snapshots:
         self._metrics = metrics
 
     async def keep(self) -> None:
-        """Every five seconds until cancelled."""
+        """Every five seconds until cancelled; not at once, for the topics of a new system are still to be made."""
         try:
             while True:
+                await asyncio.sleep(EVERY_SECONDS)
                 try:
                     await self.turn()
                 except Exception as error:
                     if not is_transient(error):
                         raise
-                await asyncio.sleep(EVERY_SECONDS)
         finally:
             await self.close()
 

@@ -41,8 +41,9 @@ class Accounting:
         self._metrics = metrics
 
     async def keep(self) -> None:
-        """Until cancelled; with `monitoring.books_every_seconds: 0` there is nothing to do."""
+        """Until cancelled, not at once; with `monitoring.books_every_seconds: 0` there is nothing to do."""
         while self._settings.books_every_seconds:
+            await asyncio.sleep(_LOOK_SECONDS)
             try:
                 await self.turn()
             except psycopg.errors.QueryCanceled:
@@ -52,7 +53,6 @@ class Accounting:
             except Exception as error:
                 if not is_transient(error):
                     raise
-            await asyncio.sleep(_LOOK_SECONDS)
 
     async def turn(self) -> bool:
         """Count if the last count is old enough, and show the last one; returns whether anything was counted."""
