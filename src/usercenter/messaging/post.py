@@ -24,6 +24,7 @@ from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
 from usercenter.metrics import Metrics
 from usercenter.supervision import Loops
+from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class Post:
         metrics: Metrics,
         has_relay: bool,
         has_worker: bool,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._config = config
         self._groups = groups
@@ -52,6 +54,7 @@ class Post:
         self._database = database
         self._context = context
         self._metrics = metrics
+        self._tracing = tracing
         self._has_relay = has_relay
         self._has_worker = has_worker
         self._topics = topics_by_stream(config.kafka)
@@ -137,6 +140,7 @@ class Post:
             topics=self._topics,
             clock=self._context.clock,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("relay", self._relay.run)
@@ -150,6 +154,7 @@ class Post:
             config=self._config,
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         consumer = Consumer(
             self._config.kafka,
@@ -173,6 +178,7 @@ class Post:
             streams={topic: stream for stream, topic in self._topics.items()},
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("tasks", self._runner.run)

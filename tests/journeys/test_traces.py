@@ -1,0 +1,101 @@
+"""One request, one trace: through outbox, relay, Kafka, batches, handlers and tasks to the SMTP server."""
+
+from harness import World, eventually
+from spans import Kept, facts, links, trace_of, traceparent, tree, words
+
+REGISTER = "POST /api/v1/users/register"
+
+
+async def test_a_registration_is_one_trace_from_the_request_to_the_mail(world: World) -> None:
+    kept, topics, group = Kept(), world.config.kafka.topics, world.config.kafka.group_id
+    events, notifications, analytics = topics.user_events, topics.user_notifications, topics.user_analytics
+    wanted = sorted(
+        [
+            (REGISTER, "SERVER", ""),
+            (f"send {events}", "PRODUCER", REGISTER),
+            (f"process {events}", "CONSUMER", REGISTER),
+            (f"process {events}", "CONSUMER", REGISTER),
+            ("create_settings", "INTERNAL", f"process {events}"),
+            ("ask_for_welcome_mail", "INTERNAL", f"process {events}"),
+            ("publish_facts", "INTERNAL", f"process {events}"),
+            (f"send {notifications}", "PRODUCER", REGISTER),
+            (f"process {notifications}", "CONSUMER", REGISTER),
+            ("send_mail", "CONSUMER", REGISTER),
+            ("send SMTP", "CLIENT", "send_mail"),
+            (f"send {analytics}", "PRODUCER", REGISTER),
+            (f"process {analytics}", "CONSUMER", REGISTER),
+            ("count_facts", "INTERNAL", f"process {analytics}"),
+        ]
+    )
+    async with world.service(tracing=kept.tracing) as (service, client):
+        await eventually(service.is_reading, what="the consumers")
+        body = world.registration("ada", first_name="Augusta", phone="+491701234567")
+        answer = await client.post("/api/v1/users/register", json=body, headers={"User-Agent": "a browser"})
+        assert answer.status_code == 201
+        await eventually(lambda: tree(kept.spans()), lambda seen: len(seen) >= len(wanted), what="the whole tree")
+
+    assert tree(kept.spans()) == wanted
+    (request,) = kept.named(REGISTER)
+    assert {trace_of(span) for span in kept.spans()} == {trace_of(request)}
+    assert facts(request) == {
+        "http.request.method": "POST",
+        "http.route": "/api/v1/users/register",
+        "http.response.status_code": 201,
+        "url.scheme": "http",
+    }
+    assert request.resource.attributes["service.name"] == "usercenter"
+    assert request.resource.attributes["service.version"]
+
+    (message,) = world.messages("user_events")
+    (wish,) = world.messages("user_notifications")
+    (fact,) = world.messages("user_analytics")
+    assert [each.headers["traceparent"] for each in (message, wish, fact)] == [traceparent(request)] * 3
+
+    (sent,) = kept.named(f"send {events}")
+    place = {"messaging.destination.partition.id": str(message.partition), "messaging.kafka.offset": message.offset}
+    assert facts(sent) == {
+        "messaging.system": "kafka",
+        "messaging.destination.name": events,
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.message.id": message.headers["ce_id"],
+        "messaging.message.body.size": len(message.value or b""),
+        "usercenter.event.type": "user.registered",
+        **place,
+    }
+    assert links(sent) == [(traceparent(request), {})]
+
+    batches = kept.named(f"process {events}")
+    assert {facts(batch)["messaging.consumer.group.name"] for batch in batches} == {group, f"{group}.webhooks"}
+    for batch in batches:
+        assert {**facts(batch), "messaging.consumer.group.name": ""} == {
+            "messaging.system": "kafka",
+            "messaging.destination.name": events,
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.consumer.group.name": "",
+            "messaging.message.id": message.headers["ce_id"],
+            **place,
+        }
+        assert [target for target, _ in links(batch)] == [traceparent(request)]
+
+    (attempt,) = kept.named("send_mail")
+    assert facts(attempt) == {
+        "usercenter.handler": "send_mail",
+        "usercenter.attempt": 1,
+        "usercenter.event.type": "notification.requested",
+        "messaging.message.id": wish.headers["ce_id"],
+        "messaging.consumer.group.name": f"{group}.notifications",
+    }
+    (smtp,) = kept.named("send SMTP")
+    mail = world.config.mail
+    assert facts(smtp) == {
+        "network.protocol.name": "smtp",
+        "server.address": mail.host,
+        "server.port": mail.port,
+    }
+
+    said = "\n".join(words(kept.spans()))
+    user_id = answer.json()["user"]["id"]
+    for personal in ("ada", "Augusta", "@", "+49170", "password123", "a browser", user_id):
+        assert personal not in said

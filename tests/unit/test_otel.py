@@ -1,0 +1,105 @@
+"""Spans of the real OpenTelemetry, without any network but the one that is missing."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+from harness import eventually
+from opentelemetry.trace import StatusCode
+from spans import Kept, facts, links, trace_of, traceparent, tree, words
+
+from usercenter.config.model import Tracing as Settings
+from usercenter.messaging.groups import NotYet
+from usercenter.otel import CLOSE_SECONDS, exporting
+from usercenter.tracing import Link
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+KEPT_ELSEWHERE = f"00-{TRACE}-b7ad6b7169203331-01"
+NOT_KEPT_ELSEWHERE = f"00-{TRACE}-b7ad6b7169203331-00"
+
+
+def test_a_span_inside_another_one_is_its_child():
+    kept = Kept()
+    with kept.tracing.span("outer", "server"), kept.tracing.span("inner", "client"):
+        pass
+    assert tree(kept.spans()) == [("inner", "CLIENT", "outer"), ("outer", "SERVER", "")]
+
+
+def test_a_span_goes_on_with_the_trace_of_a_client():
+    kept = Kept()
+    with kept.tracing.span("work", "server", parent=KEPT_ELSEWHERE) as span:
+        assert kept.spans() == []  # it has not ended
+    (work,) = kept.spans()
+    assert trace_of(work) == TRACE
+    assert span.traceparent == traceparent(work)
+    assert work.parent is not None
+    assert work.parent.is_remote
+
+
+def test_a_trace_that_its_client_does_not_keep_is_not_kept_here_and_says_so_to_others():
+    kept = Kept()
+    with kept.tracing.span("work", "server", parent=NOT_KEPT_ELSEWHERE) as span, kept.tracing.span("inner"):
+        assert span.traceparent is not None
+        assert span.traceparent.startswith(f"00-{TRACE}-")
+        assert span.traceparent.endswith("-00")
+    assert kept.spans() == []
+
+
+def test_a_ratio_of_nothing_keeps_only_what_others_keep():
+    kept = Kept(sample_ratio=0.0)
+    kept.tracing.span("own").end()
+    kept.tracing.span("linked to what nobody kept", links=[Link(NOT_KEPT_ELSEWHERE)]).end()
+    kept.tracing.span("begun by a client", parent=KEPT_ELSEWHERE).end()
+    kept.tracing.span("linked", links=[Link(NOT_KEPT_ELSEWHERE), Link(KEPT_ELSEWHERE)]).end()
+    assert [span.name for span in kept.spans()] == ["begun by a client", "linked"]
+
+
+def test_with_links_alone_a_span_begins_a_trace_even_inside_another_one():
+    kept = Kept()
+    with kept.tracing.span("outer"):
+        kept.tracing.span("batch", links=[Link(KEPT_ELSEWHERE, {"n": 1})]).end()
+    (batch,) = kept.named("batch")
+    assert batch.parent is None
+    assert links(batch) == [(KEPT_ELSEWHERE, {"n": 1})]
+
+
+def test_a_span_of_a_whole_batch_keeps_every_link():
+    kept = Kept()
+    kept.tracing.span("batch", links=[Link(f"00-{n:032x}-{n:016x}-01") for n in range(1, 501)]).end()
+    assert len(kept.named("batch")[0].links) == 500
+
+
+def test_what_an_error_says_is_told_to_nobody():
+    kept = Kept()
+    with pytest.raises(ValueError, match="ada"), kept.tracing.span("work"):
+        raise ValueError("ada@example.com is taken")
+    (work,) = kept.spans()
+    assert facts(work) == {"error.type": "ValueError"}
+    assert work.status.status_code is StatusCode.ERROR
+    assert "ada" not in "".join(words([work]))
+    assert work.events == ()
+
+
+def test_what_is_only_not_due_yet_has_not_failed():
+    kept = Kept()
+    with pytest.raises(NotYet), kept.tracing.span("work"):
+        raise NotYet(5)
+    assert kept.spans()[0].status.status_code is StatusCode.UNSET
+
+
+async def test_a_collector_that_never_answers_holds_up_no_work_and_no_stop():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces"
+        tracing = exporting(Settings(endpoint=address), longest_batch=500)
+        async with asyncio.timeout(CLOSE_SECONDS + 8):
+            for _ in range(5_000):  # more than the queue holds
+                tracing.span("work").end()
+            await tracing.close()
+            await tracing.close()
+    await eventually(sending, lambda names: not names, what="the end of the last attempt")
+
+
+def sending() -> list[str]:
+    """The threads that still try."""
+    return [each.name for each in threading.enumerate() if each.name.startswith(("Otel", "traces-"))]
