@@ -21,8 +21,11 @@ _carried: Final[ContextVar[Mapping[UUID, str] | None]] = ContextVar("carried", d
 
 def traceparents(items: Iterable[Item]) -> dict[UUID, str]:
     """Those of the events that have one, by the event's id."""
-    found = ((item.event.id, traceparent_in(item.message.headers)) for item in items)
-    return {id_: traceparent for id_, traceparent in found if traceparent}
+    found = {}
+    for event, message in items:
+        if HEADER in message.headers and (traceparent := traceparent_in(message.headers)):
+            found[event.id] = traceparent
+    return found
 
 
 def traceparent_of(task: Task) -> str | None:
