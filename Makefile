@@ -7,7 +7,7 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run dev test check fmt lint bench clean
+.PHONY: help demo run dev test check faults fmt lint bench clean
 
 help: ## these words
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP
 
 check: $(DEV) lint ## what CI checks: lint, types, layers, then the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: $(DEV) ## every fault, the long ones too; writes docs/reliability.md (make faults ARGS="--seed 7")
+	@$(BIN)/python -m pytest tests/faults -m "long or not long" --reliability $(ARGS)
 
 lint: $(DEV) ## style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -33,6 +33,8 @@ from usercenter.users.passwords import Passwords
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
+START_SECONDS = 90.0
+"""A process may have to wait for its turn on a busy machine."""
 
 
 async def eventually(
@@ -81,14 +83,22 @@ class World:
 
     @asynccontextmanager
     async def process(
-        self, *, roles: str = "api,relay,worker", config: Config | None = None
+        self,
+        *,
+        roles: str = "api,relay,worker",
+        config: Config | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator["Process"]:
-        """The service as a process of its own, as `usercenter run` starts it; killed at the end if it still runs."""
+        """The service as a process of its own, as `usercenter run` starts it; killed at the end if it still runs.
+
+        `environment` is added to this process's own.
+        """
         with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
             file.write(msgspec.yaml.encode(config or self.config))
             file.flush()
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "usercenter", "run", "--roles", roles, "--config", file.name,
+                env={**os.environ, **(environment or {})},
                 stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             process = Process(child)
@@ -174,13 +184,17 @@ class Process:
     async def until_up(self) -> None:
         """Wait until it answers HTTP."""
         waiting = asyncio.create_task(self._is_up.wait())
-        await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_SECONDS)
+        await asyncio.wait({waiting, self._reading}, return_when=asyncio.FIRST_COMPLETED, timeout=START_SECONDS)
         waiting.cancel()
         assert self.url, "the process did not come up:\n" + "\n".join(self.lines)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, return the exit status."""
         self.child.send_signal(number)
+        return await asyncio.wait_for(self.child.wait(), PATIENCE_SECONDS)
+
+    async def died(self) -> int:
+        """Wait until it ends by itself; return the exit status."""
         return await asyncio.wait_for(self.child.wait(), PATIENCE_SECONDS)
 
     async def end(self) -> None:

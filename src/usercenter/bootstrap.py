@@ -287,8 +287,9 @@ class Service:
                 self._schema_problem = "the schema cannot be looked at: PostgreSQL is not there"
             else:
                 needed = migrations.head()
-                if found == needed:
+                if found == needed or migrations.is_ahead(found):
                     self._schema_problem = None
+                    log.info("service.schema_found", found=found, needed=needed)
                     return
                 self._schema_problem = f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`"
                 log.error("service.schema_outdated", found=found, needed=needed, next="usercenter db upgrade")

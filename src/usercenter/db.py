@@ -6,11 +6,15 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
+import structlog
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -18,6 +22,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from usercenter.config.model import Database as Settings
 from usercenter.points import reached
 
+log = structlog.get_logger()
+
+T = TypeVar("T")
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 _LOST_WITH_THE_TRANSACTION = (
@@ -47,7 +54,17 @@ _IDLE_IN_TRANSACTION_SECONDS: Final = 30
 
 
 class DatabaseUnavailable(Exception):
-    """PostgreSQL cannot be reached, or no connection became free in time. Nothing was stored; try again."""
+    """PostgreSQL cannot be reached, gives no answer or has no room, or no connection became free in time.
+
+    Nothing was stored, unless it is an OutcomeUnknown; try again.
+    """
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The connection was lost between COMMIT and its answer: all of it was stored, or nothing was.
+
+    What is repeated afterwards must bear to be done twice: an inbox, an Idempotency-Key, a delete by key.
+    """
 
 
 class Signal:
@@ -69,6 +86,37 @@ class Signal:
             return False
         self._event.clear()
         return True
+
+
+class _Connection(psycopg.AsyncConnection[TupleRow]):
+    """A connection that is given up when the server says nothing for too long.
+
+    A server that is frozen, or behind a network that swallows bytes, keeps its connections open: no error ever comes,
+    and keepalives are answered by its kernel or by what stands between.
+    """
+
+    patience_seconds = 30.0
+    is_committing = False
+    """Whether what is waited for may store something: an answer that does not come leaves that open."""
+
+    async def wait(  # the signature is psycopg's
+        self,
+        gen: PQGen[T],
+        interval: float = 0.1,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> T:
+        """Everything that psycopg waits for goes through here."""
+        timer = asyncio.get_running_loop().call_later(self.patience_seconds, self._hang_up)
+        try:
+            return await super().wait(gen, interval, timeout)
+        finally:
+            timer.cancel()
+
+    def _hang_up(self) -> None:
+        """End it below psycopg, which then sees that the server has gone: an OperationalError where it waits."""
+        log.error("database.no_answer", seconds=self.patience_seconds, next="the connection is given up; see /health")
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 class Transaction:
@@ -127,19 +175,21 @@ class Database:
     """A pool of connections to one PostgreSQL, and the signals of this process about it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]] = AsyncConnectionPool(
+        self._patience_seconds = float(settings.answer_timeout_seconds)
+        self._pool: AsyncConnectionPool[_Connection] = AsyncConnectionPool(
             make_conninfo("", **(_CONNECTION | conninfo_to_dict(settings.url))),
+            connection_class=_Connection,
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.pool_timeout_seconds,
             reconnect_timeout=3,  # tries have growing pauses within it; the next who asks begins anew
             open=False,
             name="usercenter",
-            configure=_configure,
+            configure=self._configure,
             kwargs={"autocommit": True},
         )
         self._signals: dict[str, Signal] = {}
-        self._checking: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the pool; does not wait for PostgreSQL, which may come later."""
@@ -147,8 +197,8 @@ class Database:
 
     async def close(self) -> None:
         """Give back every connection. May be called twice."""
-        if self._checking is not None:
-            self._checking.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
         await self._pool.close()
 
     def signal(self, name: str) -> Signal:
@@ -156,16 +206,20 @@ class Database:
         return self._signals.setdefault(name, Signal())
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, patience_seconds: float | None = None) -> AsyncIterator[Transaction]:
         """One transaction, committed at the end of the block and rolled back if the block raises.
 
-        Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way; in the
-        second case the outcome of a commit already under way is unknown.
+        `patience_seconds`: how long each statement may go without an answer, where it is not `answer_timeout_seconds`.
+
+        Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way;
+        OutcomeUnknown when it is lost with the commit under way.
         """
-        async with self._connection() as connection:
+        async with self._connection(patience_seconds) as connection:
             async with connection.transaction():
                 tx = Transaction(connection)
                 yield tx
+                connection.is_committing = True
+            connection.is_committing = False
             if tx.to_wake:
                 reached("outbox.committed")
             for name in tx.to_wake:
@@ -177,31 +231,46 @@ class Database:
         Raises as `transaction` does.
         """
         async with self._connection() as connection:
+            connection.is_committing = True
             return await (await connection.execute(query, parameters)).fetchall()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+    async def _connection(self, patience_seconds: float | None = None) -> AsyncIterator[_Connection]:
         task = asyncio.current_task()
         cancellations = task.cancelling() if task else 0
+        connection: _Connection | None = None
         try:
             async with self._pool.connection() as connection:
                 if task and task.cancelling() > cancellations:
                     raise asyncio.CancelledError  # Python 3.11's wait_for, in the pool, may swallow it on the hand-over
+                connection.patience_seconds = patience_seconds or self._patience_seconds
+                connection.is_committing = False
                 yield connection
         except PoolTimeout as error:
             raise DatabaseUnavailable(
                 "PostgreSQL gave no connection in time; see /health and `database.url`"
             ) from error
         except TRANSIENT as error:
+            if connection is not None and connection.closed:
+                self._renew_the_others()
+                if connection.is_committing:
+                    raise OutcomeUnknown(f"the commit has no answer: {_first_line(error)}") from error
             if is_lost(error):
-                self._check_the_others()
                 raise DatabaseUnavailable(f"PostgreSQL is not there: {_first_line(error)}") from error
             raise
 
-    def _check_the_others(self) -> None:
-        """One connection is lost: find out which others of the pool are, before somebody meets each of them."""
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._pool.check(), name="database.check")
+    def _renew_the_others(self) -> None:
+        """One connection is lost: have new ones for all that lie idle, before somebody meets each of them.
+
+        They are not asked whether they are well: what a network swallowed would keep each question waiting.
+        """
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._pool.drain(), name="database.renew")
+
+    async def _configure(self, connection: _Connection) -> None:
+        """A process that stops in the middle of a transaction must not keep its locks from the others."""
+        connection.patience_seconds = self._patience_seconds
+        await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_SECONDS}s'")
 
     async def is_reachable(self) -> bool:
         """Whether a statement can be run right now."""
@@ -217,11 +286,6 @@ class Database:
         async with self.transaction() as tx:
             row = await tx.fetch_one("show server_version")
         return str(row[0]) if row else ""
-
-
-async def _configure(connection: psycopg.AsyncConnection[TupleRow]) -> None:
-    """A process that stops in the middle of a transaction must not keep its locks from the others."""
-    await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_SECONDS}s'")
 
 
 def is_lost(error: BaseException) -> bool:

@@ -54,6 +54,12 @@ class Metrics:
             ("topic", "event_type", "group", "error"),
             registry=registry,
         )
+        self.records_lost = Counter(
+            "usercenter_records_lost_total",
+            "Records that the topic's retention deleted before the group had read them; event_log still has them.",
+            ("group", "topic"),
+            registry=registry,
+        )
         self.repeated = Counter(
             "usercenter_repeated_messages_total",
             "Messages that the inbox already knew, and that had no second effect.",

@@ -10,6 +10,8 @@ import signal
 import sys
 from typing import Final
 
+VARIABLE: Final = "USERCENTER_DIE_AT"
+
 POINTS: Final = {
     "outbox.added": "the event is in the outbox, its transaction is not committed",
     "outbox.committed": "the change and its event are committed; nobody was woken, and the client has no answer",
@@ -38,9 +40,7 @@ class _Deadly:
     def __init__(self, wish: str) -> None:
         self._point, _, number = wish.partition(":")
         if self._point not in POINTS or not (number or "1").isdigit():
-            raise UnknownPoint(
-                f"USERCENTER_DIE_AT={wish}: choose one of {', '.join(POINTS)}, with :3 for the third time"
-            )
+            raise UnknownPoint(f"{VARIABLE}={wish}: choose one of {', '.join(POINTS)}, with :3 for the third time")
         self._left = int(number or 1)
 
     def pass_by(self, point: str) -> None:
@@ -48,8 +48,8 @@ class _Deadly:
             return
         self._left -= 1
         if self._left == 0:
-            print(f"dying at {point}: USERCENTER_DIE_AT asks for it", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"dying at {point}: {VARIABLE} asks for it", file=sys.stderr, flush=True)  # noqa: T201
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-_deadly: Final = _Deadly(os.environ["USERCENTER_DIE_AT"]) if os.environ.get("USERCENTER_DIE_AT") else None
+_deadly: Final = _Deadly(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg_pool import PoolTimeout
 
-from usercenter.db import DatabaseUnavailable, Signal, is_lost, is_transient
+from usercenter.db import DatabaseUnavailable, OutcomeUnknown, Signal, is_lost, is_transient
 
 LOST = (
     psycopg.OperationalError("connection refused"),
@@ -37,7 +37,10 @@ def test_a_lost_connection_is_told_from_all_else(error: Exception) -> None:
     assert is_transient(error)
 
 
-@pytest.mark.parametrize("error", [*TO_BE_REPEATED, DatabaseUnavailable()], ids=lambda error: type(error).__name__)
+UNAVAILABLE = (DatabaseUnavailable(), OutcomeUnknown())
+
+
+@pytest.mark.parametrize("error", [*TO_BE_REPEATED, *UNAVAILABLE], ids=lambda error: type(error).__name__)
 def test_what_may_pass_is_repeated(error: Exception) -> None:
     assert is_transient(error)
     assert not is_lost(error)

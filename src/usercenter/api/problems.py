@@ -15,7 +15,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from usercenter.api.idempotency import KeyReused
 from usercenter.api.observed import HAS_LEFT, REQUEST_ID
 from usercenter.api.reading import Malformed, NotJson
-from usercenter.db import TRANSIENT, DatabaseUnavailable
+from usercenter.db import TRANSIENT, DatabaseUnavailable, OutcomeUnknown
 from usercenter.users.errors import (
     AccountNotActive,
     EmailTaken,
@@ -40,6 +40,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="usercenter"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+_A_WHILE: Final = f"{RETRY_AFTER_SECONDS} seconds"
+_READING: Final = frozenset({"GET", "HEAD"})
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -112,9 +114,25 @@ def _too_many(request: AnyRequest, error: TooManyRequests) -> Response[ProblemDe
 
 
 def _unavailable(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
-    log.warning("http.database_unavailable", error=error.__class__.__name__)
-    message = f"the database cannot be reached at the moment: try again in {RETRY_AFTER_SECONDS} seconds"
+    log.warning("http.database_unavailable", error=error.__class__.__name__, sqlstate=_sqlstate(error))
+    message = f"the database cannot do this at the moment, and nothing was changed: try again in {_A_WHILE}"
     return answer(request, 503, "database_unavailable", message, headers=_RETRY)
+
+
+def _outcome_unknown(request: AnyRequest, error: OutcomeUnknown) -> Response[ProblemDetails]:
+    if request.method in _READING:
+        return _unavailable(request, error)
+    log.warning("http.outcome_unknown", error=error.__class__.__name__)
+    message = (
+        "the connection to the database was lost while the change was being stored: it was made as a whole, or not at "
+        f"all. Send it again in {_A_WHILE}, with the same Idempotency-Key if it had one"
+    )
+    return answer(request, 503, "outcome_unknown", message, headers=_RETRY)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's own word for it, which says disk full (53100) or deadlock (40P01)."""
+    return getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
 
 
 def _http(request: AnyRequest, error: HTTPException) -> Response[ProblemDetails]:
@@ -169,6 +187,7 @@ HANDLERS: Final[dict[int | type[Exception], Any]] = {
     EmailTaken: _named(409, "email_taken"),
     TooManyRequests: _too_many,
     KeyReused: _named(422, "idempotency_key_reused"),
+    OutcomeUnknown: _outcome_unknown,
     DatabaseUnavailable: _unavailable,
     HTTPException: _http,
     Exception: _unexpected,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from usercenter import points
 from usercenter.config import values
 from usercenter.config.findings import Findings, Source
 from usercenter.config.hints import unknown_variable
@@ -11,6 +12,7 @@ from usercenter.config.leaves import FILE_SUFFIX, PREFIX, Leaf, leaves
 
 CONFIG_VARIABLE = "USERCENTER_CONFIG"
 """Names the config file; no setting."""
+_NO_SETTINGS = frozenset({CONFIG_VARIABLE, points.VARIABLE})
 
 _SERVICE_LINK = re.compile(
     r"USERCENTER_([A-Z0-9]+_)*(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)"
@@ -20,7 +22,7 @@ _SERVICE_LINK = re.compile(
 def read_environment(environ: Mapping[str, str], findings: Findings) -> None:
     """Add what the environment says to the findings; they replace the file's values. Blocks on secret files."""
     known = {leaf.variable: leaf for leaf in leaves().values()}
-    for name in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIG_VARIABLE):
+    for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in _NO_SETTINGS):
         plain = name.removesuffix(FILE_SUFFIX)
         if name in known:
             _take(known[name], environ[name], Source("environment", name), findings)

@@ -157,6 +157,8 @@ class Database(Settings, frozen=True):
     pool_max: Positive = 10
     pool_timeout_seconds: Positive = 5
     """How long a request waits for a connection before it is answered 503."""
+    answer_timeout_seconds: Annotated[int, Meta(ge=1, le=3_600)] = 30
+    """How long a statement may go without an answer before its connection is given up: a frozen server says nothing."""
 
 
 class Cache(Settings, frozen=True):
@@ -305,13 +307,22 @@ class Tracing(Settings, frozen=True):
     service_name: Text = "usercenter"
 
 
+class EmbeddedKafka(Settings, frozen=True):
+    """Apache Kafka on this machine: one broker, or a cluster whose brokers may fail one by one."""
+
+    brokers: Annotated[int, Meta(ge=1, le=3)] = 1
+    """3: each is a controller as well, a new topic has three replicas, a record is acknowledged once two have it."""
+    heap_mb: Annotated[int, Meta(ge=96, le=16_384)] = 384
+    """Java's heap of all brokers together; a broker needs some 120 MB beside it."""
+
+
 class Embedded(Settings, frozen=True):
     """The parts that are started on this machine, for laptops and tests."""
 
     is_enabled: bool = False
     """Start the stores that have no address in this file as embedded parts."""
     data_dir: Text = ".usercenter"
-    kafka_heap_mb: Annotated[int, Meta(ge=128, le=16_384)] = 384
+    kafka: EmbeddedKafka = EmbeddedKafka()
 
 
 class Config(Settings, frozen=True):

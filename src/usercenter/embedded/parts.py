@@ -10,13 +10,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from usercenter.config.model import Config
+from usercenter.config.model import Config, Kafka
 from usercenter.embedded import data_dir as data_dirs
 from usercenter.embedded import endpoints as files
 from usercenter.embedded import ports, token_key
 from usercenter.embedded.endpoints import Endpoints
 from usercenter.embedded.errors import NothingRunning
-from usercenter.embedded.kafka import Kafka
+from usercenter.embedded.kafka_cluster import KafkaCluster
 from usercenter.embedded.mail_catcher import MailCatcher
 from usercenter.embedded.postgres import Postgres
 from usercenter.embedded.sms_catcher import SmsCatcher
@@ -33,7 +33,7 @@ class Running:
     endpoints: Endpoints
     data_dir: Path
     postgres: Postgres | None
-    kafka: Kafka | None
+    kafka: KafkaCluster | None
     valkey: Valkey | None
     mail: MailCatcher | None
     sms: SmsCatcher | None
@@ -75,7 +75,7 @@ def attached(config: Config) -> Config:
 
 def filled_in(config: Config, found: Endpoints) -> Config:
     """A copy of the config whose empty addresses, and token key, are those of the running parts."""
-    kafka, database, cache, mail, tokens = config.kafka, config.database, config.cache, config.mail, config.tokens
+    database, cache, mail, tokens = config.database, config.cache, config.mail, config.tokens
     if not mail.host and found.smtp_host:
         mail = replace(mail, host=found.smtp_host, port=found.smtp_port, security="none", username="", password="")
     sms = config.sms
@@ -86,13 +86,25 @@ def filled_in(config: Config, found: Endpoints) -> Config:
         tokens = replace(tokens, private_key=Path(found.token_key_file).read_text(encoding="ascii"))
     return replace(
         config,
-        kafka=replace(kafka, brokers=kafka.brokers or found.brokers),
+        kafka=config.kafka if config.kafka.brokers else _at(config.kafka, found.brokers),
         database=replace(database, url=database.url or found.database_url),
         cache=replace(cache, url=cache.url or found.cache_url),
         mail=mail,
         sms=sms,
         tokens=tokens,
     )
+
+
+def _at(kafka: Kafka, brokers: list[str]) -> Kafka:
+    """The settings with these brokers; where there are several, each new topic is on all and a record on most."""
+    new = kafka.new_topics
+    replicas, in_sync = len(brokers), len(brokers) // 2 + 1
+    new = replace(
+        new,
+        replication_factor=max(new.replication_factor, replicas),
+        min_insync_replicas=max(new.min_insync_replicas, in_sync),
+    )
+    return replace(kafka, brokers=brokers, new_topics=new)
 
 
 def data_dir(config: Config) -> Path:
@@ -116,11 +128,10 @@ class _Parts:
 
     def __init__(self, config: Config, folder: Path, lock: int, announce: Announce) -> None:
         missing = _missing(config)
-        heap_mb = config.embedded.kafka_heap_mb
         self._config, self._folder, self._announce = config, folder, announce
         self.postgres = Postgres(folder / "postgres", lock=lock) if "database.url" in missing else None
         self.kafka = (
-            Kafka(folder / "kafka", lock=lock, heap_mb=heap_mb, announce=announce)
+            KafkaCluster(folder / "kafka", config.embedded.kafka, lock=lock, announce=announce)
             if "kafka.brokers" in missing
             else None
         )
@@ -173,12 +184,13 @@ class _Parts:
             sms=self.sms,
         )
 
-    async def _start_one(self, part: Postgres | Kafka | Valkey | MailCatcher | SmsCatcher) -> None:
+    async def _start_one(self, part: Postgres | KafkaCluster | Valkey | MailCatcher | SmsCatcher) -> None:
         began = time.monotonic()
         await part.start()
         took = f"{time.monotonic() - began:.1f} s"
         usual = "" if part.port == part.usual_port else f" (port {part.usual_port} is taken)"
-        self._announce(f"{part.name} on {ports.HOST}:{part.port}{usual}, up in {took}")
+        where = ", ".join(part.brokers) if isinstance(part, KafkaCluster) else f"{ports.HOST}:{part.port}"
+        self._announce(f"{part.name} on {where}{usual}, up in {took}")
 
 
 async def _outcome(stopping: Coroutine[None, None, None]) -> Exception | None:

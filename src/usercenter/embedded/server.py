@@ -29,7 +29,7 @@ class Server(ABC):
     """One server on 127.0.0.1 with its data in `directory`; started again, it has the same port and data."""
 
     name: ClassVar[str]
-    usual_port: ClassVar[int]
+    usual_port: int
     setting: ClassVar[str]
     """The key of the config that names a server of one's own instead."""
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM

@@ -34,7 +34,8 @@ PURGES: Final[dict[str, LiteralString]] = {
     "security_log": "delete from security_log where user_id = any(%(users)s)",
     "webhook_deliveries": "update webhook_deliveries set answer = null, error = null where user_id = any(%(users)s)",
     "dead_letters": "update dead_letters set value = null, headers = '{}', error = 'erased', key = null "
-    "where user_id = any(%(users)s)",  # before the tasks: it waits for who is making tasks of them
+    "where user_id = any(%(users)s) or (user_id is null and key = any(%(keys)s))",  # before the tasks: it waits for
+    # who is making tasks of them; what nobody could read has no user, only a key
     "tasks": "delete from tasks where user_id = any(%(users)s) and event_id <> all(%(events)s)",
     "event_log": "update event_log set payload = json_build_object('id', id, 'type', type, 'user_id', user_id, "
     "'sequence', sequence, 'erased', true) where user_id = any(%(users)s)",
@@ -70,7 +71,11 @@ async def purge_personal_data(events: Sequence[UserDeleted], tx: Transaction, co
             [event.deleted_by or "unknown" for event in events],
         ),
     )
-    parameters = {"users": [event.user_id for event in events], "events": [event.id for event in events]}
+    parameters = {
+        "users": [event.user_id for event in events],
+        "keys": [str(event.user_id).encode() for event in events],
+        "events": [event.id for event in events],
+    }
     for statement in PURGES.values():
         await tx.execute(statement, parameters)
 

@@ -26,6 +26,32 @@ def client_settings(kafka: Kafka) -> dict[str, Any]:
     }
 
 
+def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
+    """Our consumer settings in librdkafka's names.
+
+    `auto.offset.reset` is not the group's first start, which `messaging/offsets.py` has pinned, but what a missing
+    commit means afterwards: the oldest record that is left.
+    """
+    consumer = kafka.consumer
+    settings: dict[str, Any] = {
+        "group.id": group,
+        "group.protocol": consumer.group_protocol,
+        "enable.auto.offset.store": False,
+        "enable.auto.commit": True,
+        "auto.commit.interval.ms": consumer.auto_commit_interval_ms,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 100,
+        "max.poll.interval.ms": 300_000,
+    }
+    if consumer.group_protocol == "classic":  # with the new protocol the broker decides these
+        settings |= {
+            "partition.assignment.strategy": consumer.assignment_strategy,
+            "session.timeout.ms": consumer.session_timeout_ms,
+            "heartbeat.interval.ms": consumer.heartbeat_interval_ms,
+        }
+    return settings | client_settings(kafka)
+
+
 class _NotAgainAndAgain(logging.Filter):
     """Lets a line through once in half a minute; every client says each second that a broker is not there."""
 

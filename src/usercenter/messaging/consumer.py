@@ -9,7 +9,7 @@ group does not throw us out. Before partitions are given away the batch in hand 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import confluent_kafka
 import structlog
@@ -17,8 +17,9 @@ from confluent_kafka import TopicPartition
 
 from usercenter.config.model import Kafka
 from usercenter.messaging.batch import Received
-from usercenter.messaging.client import client_logger, client_settings
+from usercenter.messaging.client import client_logger, consumer_settings
 from usercenter.messaging.delivery import Deliveries, Delivery
+from usercenter.messaging.gaps import Gaps
 from usercenter.messaging.incoming import received
 from usercenter.metrics import Metrics
 
@@ -27,32 +28,6 @@ log = structlog.get_logger()
 _POLL_SECONDS: Final = 0.1
 _PAUSED_POLL_SECONDS: Final = 1.0
 _RESTART_SECONDS: Final = 2.0
-
-
-def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
-    """Our consumer settings in librdkafka's names.
-
-    `auto.offset.reset` is not the group's first start, which `messaging/offsets.py` has pinned, but what a missing
-    commit means afterwards: the oldest record that is left.
-    """
-    consumer = kafka.consumer
-    settings: dict[str, Any] = {
-        "group.id": group,
-        "group.protocol": consumer.group_protocol,
-        "enable.auto.offset.store": False,
-        "enable.auto.commit": True,
-        "auto.commit.interval.ms": consumer.auto_commit_interval_ms,
-        "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 100,
-        "max.poll.interval.ms": 300_000,
-    }
-    if consumer.group_protocol == "classic":  # with the new protocol the broker decides these
-        settings |= {
-            "partition.assignment.strategy": consumer.assignment_strategy,
-            "session.timeout.ms": consumer.session_timeout_ms,
-            "heartbeat.interval.ms": consumer.heartbeat_interval_ms,
-        }
-    return settings | client_settings(kafka)
 
 
 class Consumer:
@@ -82,6 +57,7 @@ class Consumer:
         self._patience_seconds = patience_seconds
         self._revoke_seconds = revoke_seconds
         self._deliveries = Deliveries(group, handle)
+        self._gaps = Gaps(group, topic, metrics)
         self._in_hand: Delivery | None = None
         self._problem: str | None = None
         self._stopping = threading.Event()
@@ -143,6 +119,8 @@ class Consumer:
         try:
             while not self._stopping.is_set():
                 batch = self._take(consumer)
+                self._gaps.look(consumer)
+                self._gaps.follow(consumer, batch)
                 if batch and not self._stopping.is_set():
                     self._deliver(consumer, batch)
         finally:
@@ -225,6 +203,7 @@ class Consumer:
         consumer.resume(partitions)  # a pause outlives the loss of a partition; all else the consumer does by itself
         self._problem = None
         self.is_assigned = True
+        self._gaps.assigned(partitions)
         log.info("kafka.partitions_assigned", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
@@ -232,10 +211,12 @@ class Consumer:
             self._in_hand.ends_within(self._revoke_seconds)
             self._in_hand.give_up()
             self._settle(consumer)
+        self._gaps.given_away(partitions)
         log.info("kafka.partitions_revoked", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_lost(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         del consumer
+        self._gaps.given_away(partitions)
         log.warning("kafka.partitions_lost", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
 

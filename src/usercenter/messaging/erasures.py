@@ -5,9 +5,14 @@ inbox like all others, and reach no handler.
 """
 
 from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
 
 from usercenter.db import Transaction
-from usercenter.messaging.batch import Item
+from usercenter.events import Undecodable
+from usercenter.messaging.batch import Broken, Item
+
+_ERASED: Final = "nobody can read it, and its key is that of an erased user"
 
 
 async def without_erased(tx: Transaction, items: Sequence[Item]) -> list[Item]:
@@ -15,6 +20,29 @@ async def without_erased(tx: Transaction, items: Sequence[Item]) -> list[Item]:
     mortal = {item.event.user_id for item in items if not item.event.outlives_erasure}
     if not mortal:
         return list(items)
-    rows = await tx.fetch_all("select user_id from erasures where user_id = any(%b)", (list(mortal),))
-    erased = {row[0] for row in rows}
+    erased = await _erased(tx, mortal)
     return [item for item in items if item.event.outlives_erasure or item.event.user_id not in erased]
+
+
+async def without_their_bytes(tx: Transaction, broken: Sequence[Broken]) -> list[Broken]:
+    """Messages that nobody can read; of those under the key of an erased user only the place is left."""
+    users = {user for each in broken if (user := _user_of(each))}
+    erased = await _erased(tx, users) if users else set()
+    return [_emptied(each) if _user_of(each) in erased else each for each in broken]
+
+
+async def _erased(tx: Transaction, users: set[UUID]) -> set[UUID]:
+    rows = await tx.fetch_all("select user_id from erasures where user_id = any(%b)", (list(users),))
+    return {row[0] for row in rows}
+
+
+def _user_of(broken: Broken) -> UUID | None:
+    """Whom its key names."""
+    try:
+        return UUID((broken.message.key or b"").decode())
+    except ValueError:
+        return None
+
+
+def _emptied(broken: Broken) -> Broken:
+    return Broken(broken.message._replace(key=None, value=None, headers={}), Undecodable(_ERASED))

@@ -4,6 +4,9 @@ Every owner keeps one row alive (`lease_owners`, a heartbeat each second); a sha
 is free to be taken, and each taking raises its epoch. Owners hold about equal shares: a new one takes what others let
 go. An owner trusts its lease only until a moment on its own monotonic clock, counted from *before* the heartbeat was
 sent, so a process that was frozen past it stops by itself before it asks the database anything.
+
+No lease is longer than ten minutes (`relay.lease_seconds`): an end further ahead was written before PostgreSQL's clock
+was set back, and whoever wrote it and lives writes it anew within a second.
 """
 
 import asyncio
@@ -86,9 +89,7 @@ class Leases:
         return frozenset(row[0] for row in rows)
 
     async def _fair_share(self, tx: Transaction) -> int:
-        row = await tx.fetch_one(
-            "select count(*) from lease_owners where kind = %s and expires_at > clock_timestamp()", (self.kind,)
-        )
+        row = await tx.fetch_one(_ALIVE, (self.kind,))
         return -(-SHARDS // max(1, row[0] if row else 1))
 
     async def _let_go(self, tx: Transaction, mine: frozenset[int], surplus: int) -> frozenset[int]:
@@ -127,16 +128,23 @@ where not exists (select 1 from leases where kind = %s) on conflict do nothing
 
 _FORGET_DEAD: Final = """
 delete from lease_owners where ctid = any(array(
-    select ctid from lease_owners where kind = %s and expires_at < clock_timestamp() - interval '1 day'
+    select ctid from lease_owners where kind = %s
+    and expires_at not between clock_timestamp() - interval '1 day' and clock_timestamp() + interval '1 day'
     for update skip locked
 ))
+"""
+
+_ALIVE: Final = """
+select count(*) from lease_owners
+where kind = %s and expires_at between clock_timestamp() and clock_timestamp() + interval '10 minutes'
 """
 
 _TAKE: Final = """
 update leases set owner = %s, epoch = epoch + 1
 where kind = %s and shard in (
     select shard from leases l where kind = %s and not exists (
-        select 1 from lease_owners o where o.kind = l.kind and o.owner = l.owner and o.expires_at > clock_timestamp()
+        select 1 from lease_owners o where o.kind = l.kind and o.owner = l.owner
+        and o.expires_at between clock_timestamp() and clock_timestamp() + interval '10 minutes'
     ) order by shard limit %s for update skip locked
 )
 returning shard

@@ -15,6 +15,7 @@ from usercenter.config.model import Config
 from usercenter.db import Database, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import offsets, topics
+from usercenter.messaging.advice import next_step
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
@@ -121,7 +122,8 @@ class Post:
                     topic = self._topics[group.stream]
                     await offsets.pin_start(self._database, self._config.kafka, group=group.name, topic=topic)
             except confluent_kafka.KafkaException as error:
-                log.warning("kafka.not_ready", error=error.args[0].str(), next="tried again; events wait in the outbox")
+                step = next_step(error.args[0], otherwise="tried again; events wait in the outbox")
+                log.warning("kafka.not_ready", error=error.args[0].str(), next=step)
             except Exception as error:
                 if not is_transient(error):
                     raise

@@ -17,6 +17,7 @@ from usercenter.clock import Clock
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
 from usercenter.messaging import dead_letters, outbox
+from usercenter.messaging.advice import next_step
 from usercenter.messaging.in_hand import InHand
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
@@ -212,11 +213,12 @@ class Relay:
 
     def _tell(self, receipts: Sequence[Receipt]) -> None:
         """Log what arrived and what did not: one by one as long as there is little in hand, else as numbers."""
-        failed = Counter((self._topics[row.stream], row.type, error.name()) for row, error, _, _ in receipts if error)
-        for (topic, type_, name), number in failed.items():
-            self._metrics.produce_errors.labels(topic, type_, name).inc(number)
-            facts = {"topic": topic, "event_type": type_, "messages": number, "error": name}
-            log.warning("kafka.delivery_failed", **facts, next="kept and sent again, or a dead letter")
+        failed = Counter((self._topics[row.stream], row.type, error) for row, error, _, _ in receipts if error)
+        for (topic, type_, error), number in failed.items():
+            self._metrics.produce_errors.labels(topic, type_, error.name()).inc(number)
+            facts = {"topic": topic, "event_type": type_, "messages": number, "error": error.name()}
+            step = next_step(error, otherwise="kept and sent again, or a dead letter")
+            log.warning("kafka.delivery_failed", **facts, next=step)
         arrived = [receipt for receipt in receipts if receipt[1] is None]
         if len(self._hand) > self._log_each:
             log.info("kafka.messages_delivered", messages=len(arrived))

@@ -137,6 +137,7 @@ class Router:
             await tx.allow_pauses(self._longest_pause_seconds)
             items, broken, repeated = await self._admit(tx, batch)
             items = await erasures.without_erased(tx, items)
+            broken = await erasures.without_their_bytes(tx, broken)
             by_handler = self._by_handler(items)
             busy = await self._busy_lanes(tx, by_handler)
             effects = Effects(tx, self._context, schedule=self._schedule, busy=busy, tracing=self._tracing)

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from usercenter.config.model import Config, Embedded
+from usercenter.config.model import Config, Embedded, EmbeddedKafka
 from usercenter.embedded.parts import Running, running
 
 
 @pytest_asyncio.fixture(scope="session")
 async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     config = Config(
-        embedded=Embedded(is_enabled=True, data_dir=str(tmp_path_factory.mktemp("parts")), kafka_heap_mb=192)
+        embedded=Embedded(
+            is_enabled=True, data_dir=str(tmp_path_factory.mktemp("parts")), kafka=EmbeddedKafka(heap_mb=192)
+        )
     )
     async with running(config, announce=print) as running_parts:
         yield running_parts
@@ -32,17 +34,18 @@ def program(tmp_path: Path) -> Path:
 
 PROGRAM = """
 import asyncio, sys
-from usercenter.config.model import Config, Database, Embedded, Kafka
+from usercenter.config.model import Config, Database, Embedded, EmbeddedKafka, Kafka
 from usercenter.embedded.parts import running
 
 async def main(data_dir, brokers="", database_url=""):
     config = Config(
-        embedded=Embedded(is_enabled=True, data_dir=data_dir, kafka_heap_mb=192),
+        embedded=Embedded(is_enabled=True, data_dir=data_dir, kafka=EmbeddedKafka(heap_mb=192)),
         kafka=Kafka(brokers=[brokers] if brokers else []),
         database=Database(url=database_url),
     )
     async with running(config, announce=lambda line: None) as parts:
-        servers = [server for server in (parts.postgres, parts.kafka, parts.valkey) if server]
+        brokers = parts.kafka.members if parts.kafka else ()
+        servers = [server for server in (parts.postgres, *brokers, parts.valkey) if server]
         print("pids", *[server.pid for server in servers], flush=True)
         await asyncio.Event().wait()
 

@@ -26,20 +26,21 @@ CALL_TOOL = (
 @pytest.fixture
 def kafka(parts: Running) -> Kafka:
     assert parts.kafka
-    return parts.kafka
+    (broker,) = parts.kafka.members
+    return broker
 
 
 @pytest.fixture
 def topic(kafka: Kafka) -> str:
     """A new topic with one partition."""
     name = f"t-{uuid.uuid4().hex}"
-    client = AdminClient({"bootstrap.servers": kafka.brokers[0]})
+    client = AdminClient({"bootstrap.servers": kafka.address})
     client.create_topics([NewTopic(name, 1, 1)])[name].result(10)
     return name
 
 
 def write(kafka: Kafka, topic: str, *values: str) -> None:
-    producer = Producer({"bootstrap.servers": kafka.brokers[0], "acks": "all", "compression.type": "snappy"})
+    producer = Producer({"bootstrap.servers": kafka.address, "acks": "all", "compression.type": "snappy"})
     for value in values:
         producer.produce(topic, value)
     assert producer.flush(10) == 0
@@ -47,7 +48,7 @@ def write(kafka: Kafka, topic: str, *values: str) -> None:
 
 def read(kafka: Kafka, topic: str, count: int) -> list[str]:
     consumer = Consumer(
-        {"bootstrap.servers": kafka.brokers[0], "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
+        {"bootstrap.servers": kafka.address, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"}
     )
     consumer.subscribe([topic])
     messages = consumer.consume(count, 20)
@@ -57,7 +58,7 @@ def read(kafka: Kafka, topic: str, count: int) -> list[str]:
 
 async def call_tool(kafka: Kafka, tool: str, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", CALL_TOOL, tool, kafka.brokers[0], *arguments),
+        *(sys.executable, "-c", CALL_TOOL, tool, kafka.address, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -66,19 +67,19 @@ async def call_tool(kafka: Kafka, tool: str, *arguments: str) -> asyncio.subproc
 
 
 async def test_records_survive_a_stop_and_a_crash_of_the_broker(kafka: Kafka, topic: str) -> None:
-    brokers = kafka.brokers
+    address = kafka.address
     await asyncio.to_thread(write, kafka, topic, "one", "two")
     await kafka.stop()
     await kafka.start()
     await asyncio.to_thread(write, kafka, topic, "three")
     await kafka.kill()
     await kafka.start()
-    assert kafka.brokers == brokers
+    assert kafka.address == address
     assert await asyncio.to_thread(read, kafka, topic, 3) == ["one", "two", "three"]
 
 
 async def test_a_frozen_broker_answers_nobody_until_it_is_thawed(kafka: Kafka) -> None:
-    client = AdminClient({"bootstrap.servers": kafka.brokers[0], "log_level": 0})
+    client = AdminClient({"bootstrap.servers": kafka.address, "log_level": 0})
     kafka.freeze()
     try:
         with pytest.raises(KafkaException):
@@ -89,7 +90,7 @@ async def test_a_frozen_broker_answers_nobody_until_it_is_thawed(kafka: Kafka) -
 
 
 async def test_a_topic_is_not_made_by_asking_for_it(kafka: Kafka) -> None:
-    client = AdminClient({"bootstrap.servers": kafka.brokers[0]})
+    client = AdminClient({"bootstrap.servers": kafka.address})
     await asyncio.to_thread(client.list_topics, "never-made", 10)
     assert "never-made" not in (await asyncio.to_thread(client.list_topics, timeout=10)).topics
 
@@ -116,7 +117,7 @@ async def test_ctrl_c_ends_the_console_consumer_in_its_own_way(kafka: Kafka, top
 
 
 async def test_topics_of_the_brokers_that_the_arguments_name_are_listed(kafka: Kafka, topic: str) -> None:
-    listing = await call_tool(kafka, "topics", "--bootstrap-server", kafka.brokers[0], "--list")
+    listing = await call_tool(kafka, "topics", "--bootstrap-server", kafka.address, "--list")
     out, _ = await listing.communicate()
     assert topic in out.decode().splitlines()
 

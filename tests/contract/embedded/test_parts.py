@@ -71,7 +71,7 @@ async def test_valkey_answers_on_the_url_that_is_filled_in(parts: Running) -> No
 
 
 async def test_every_server_listens_on_this_machine_alone(parts: Running) -> None:
-    servers = (parts.postgres, parts.kafka, parts.valkey)
+    servers = (parts.postgres, *(parts.kafka.members if parts.kafka else ()), parts.valkey)
     sockets = [each for server in servers if server for each in psutil.Process(server.pid).net_connections("inet")]
     listening = {each.laddr.ip.removeprefix("::ffff:") for each in sockets if each.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}

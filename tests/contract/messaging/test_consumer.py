@@ -32,6 +32,12 @@ async def kafka(world: World) -> Kafka:
     return with_consumer(world.config.kafka, auto_commit_interval_ms=100, session_timeout_ms=6_000)
 
 
+@pytest.fixture(params=PROTOCOLS.values(), ids=PROTOCOLS)
+def each_kafka(kafka: Kafka, request: pytest.FixtureRequest) -> Kafka:
+    """The same with each way to share out partitions: all at once, some at a time, or as the broker says."""
+    return with_consumer(kafka, **request.param)
+
+
 async def test_offsets_are_committed_only_after_the_batch_was_handled(kafka: Kafka) -> None:
     handler = Handler()
     handler.may_end.clear()
@@ -65,11 +71,11 @@ async def test_while_a_batch_fails_the_reason_is_told_without_its_data(kafka: Ka
     assert problem == "a batch waits: RuntimeError"
 
 
-async def test_a_stop_waits_for_the_batch_in_hand_and_commits_it(kafka: Kafka) -> None:
+async def test_a_stop_waits_for_the_batch_in_hand_and_commits_it(each_kafka: Kafka) -> None:
     handler = Handler()
     handler.may_end.clear()
-    async with consuming(kafka, handler) as consumer:
-        await write(kafka, [("a", b"1")])
+    async with consuming(each_kafka, handler) as consumer:
+        await write(each_kafka, [("a", b"1")])
         await eventually(lambda: handler.begun, what="the batch")
         stopping = asyncio.create_task(consumer.stop(timeout_seconds=20))
         await asyncio.wait([stopping], timeout=0.3)
@@ -77,19 +83,19 @@ async def test_a_stop_waits_for_the_batch_in_hand_and_commits_it(kafka: Kafka) -
         handler.may_end.set()
         await stopping
     assert handler.values == [b"1"]
-    assert await committed(kafka) == 1
+    assert await committed(each_kafka) == 1
 
 
-async def test_a_stop_gives_up_a_batch_that_does_not_end_and_the_next_consumer_handles_it(kafka: Kafka) -> None:
+async def test_a_stop_gives_up_a_batch_that_does_not_end_and_the_next_consumer_handles_it(each_kafka: Kafka) -> None:
     stuck, next_one = Handler(), Handler()
     stuck.may_end.clear()
-    async with consuming(kafka, stuck) as consumer:
-        await write(kafka, [("a", b"1")])
+    async with consuming(each_kafka, stuck) as consumer:
+        await write(each_kafka, [("a", b"1")])
         await eventually(lambda: stuck.begun, what="the batch")
         started = time.monotonic()
         await consumer.stop(timeout_seconds=1)
         assert time.monotonic() - started < 2
-    async with consuming(kafka, next_one):
+    async with consuming(each_kafka, next_one):
         await eventually(lambda: next_one.done, what="the batch again")
     assert (stuck.values, next_one.values) == ([], [b"1"])
 
@@ -111,11 +117,8 @@ async def test_a_stop_does_not_wait_for_a_broker_that_does_not_answer(kafka: Kaf
     await eventually(lambda: not consumer.is_alive, what="the end of the thread")
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_members_that_come_and_go_lose_nothing_and_keep_the_order_of_each_key(
-    kafka: Kafka, protocol: str
-) -> None:
-    kafka = with_consumer(kafka, batch_messages=20, **PROTOCOLS[protocol])
+async def test_members_that_come_and_go_lose_nothing_and_keep_the_order_of_each_key(each_kafka: Kafka) -> None:
+    kafka = with_consumer(each_kafka, batch_messages=20)
     handler = Handler()
     keys = [f"key {number}" for number in range(20)]
     async with AsyncExitStack() as stack:
@@ -138,9 +141,8 @@ async def test_members_that_come_and_go_lose_nothing_and_keep_the_order_of_each_
     }
 
 
-@pytest.mark.parametrize("protocol", ["eager", "cooperative"])  # the broker's own protocol is as the second, and slow
-async def test_a_batch_that_a_rebalance_cuts_short_is_read_again(kafka: Kafka, protocol: str) -> None:
-    kafka = with_consumer(kafka, **PROTOCOLS[protocol])
+async def test_a_batch_that_a_rebalance_cuts_short_is_read_again(each_kafka: Kafka) -> None:
+    kafka = each_kafka
     slow, quick = Handler(), Handler()
     slow.may_end.clear()
     slow.waits_for_partitions = 3
@@ -162,9 +164,9 @@ async def test_a_batch_that_a_rebalance_cuts_short_is_read_again(kafka: Kafka, p
 
 
 async def test_a_batch_that_takes_longer_than_the_group_allows_between_two_polls_costs_no_membership(
-    kafka: Kafka,
+    each_kafka: Kafka,
 ) -> None:
-    kafka = with_consumer(kafka, session_timeout_ms=1_000, heartbeat_interval_ms=300)
+    kafka = with_consumer(each_kafka, session_timeout_ms=1_000, heartbeat_interval_ms=300)
     kafka = replace(kafka, librdkafka={"max.poll.interval.ms": "1000"})
     handler = Handler()
     handler.may_end.clear()

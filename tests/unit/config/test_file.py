@@ -241,6 +241,11 @@ def test_without_any_file_defaults_and_environment_stand_alone():
     assert loaded.config.server.port == 8080
 
 
+def test_the_moment_at_which_a_fault_test_lets_a_process_die_is_no_setting():
+    environ = {"USERCENTER_EMBEDDED__IS_ENABLED": "true", "USERCENTER_DIE_AT": "task.done"}
+    assert load(None, environ).config.embedded.is_enabled
+
+
 def test_nothing_in_the_loaded_configuration_shows_a_secret_by_accident(load_text):
     text = "mail: {username: me, password: hunter2}\nkafka: {librdkafka: {sasl.password: hunter2}}\n"
     loaded = load_text(text)

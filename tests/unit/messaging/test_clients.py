@@ -5,8 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from usercenter.config.model import Consumer, Kafka, Producer
-from usercenter.messaging.client import client_logger, topics_by_stream
-from usercenter.messaging.consumer import consumer_settings
+from usercenter.messaging.client import client_logger, consumer_settings, topics_by_stream
 from usercenter.messaging.producer import is_permanent, may_concern_others, producer_settings
 
 KAFKA = Kafka(brokers=["one:9092", "two:9092"])
