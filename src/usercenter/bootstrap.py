@@ -135,7 +135,7 @@ class Service:
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
         self._mailer = Mailer(config.mail, tracing=tracing)
-        self._sms = provider_of(config.sms)
+        self._sms = provider_of(config.sms, tracing=tracing)
         self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
         self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)

@@ -99,3 +99,38 @@ async def test_a_registration_is_one_trace_from_the_request_to_the_mail(world: W
     user_id = answer.json()["user"]["id"]
     for personal in ("ada", "Augusta", "@", "+49170", "password123", "a browser", user_id):
         assert personal not in said
+
+
+CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_a_client_s_trace_goes_on_here(world: World) -> None:
+    kept = Kept(sample_ratio=0.0)
+    async with world.service(roles=["api"], tracing=kept.tracing) as (_, client):
+        await client.post("/api/v1/users/register", json=world.registration("ada"), headers={"traceparent": CLIENTS})
+        await client.post("/api/v1/users/register", json=world.registration("grace"))
+        for path in ("/live", "/metrics"):
+            await client.get(path, headers={"traceparent": CLIENTS})
+
+    (request,) = kept.spans()
+    assert (request.name, trace_of(request)) == (REGISTER, CLIENTS[3:35])
+    assert request.parent is not None
+    assert f"{request.parent.span_id:016x}" == CLIENTS[36:52]
+    carried = await world.rows("select headers ->> 'traceparent' from outbox order by position")
+    assert carried[0] == (traceparent(request),)
+    assert carried[1][0].endswith(("-00", "-02"))  # grace's is kept nowhere: others are told so
+
+
+async def test_without_tracing_a_client_s_trace_is_carried_as_it_came(world: World) -> None:
+    async with world.service(roles=["api"]) as (_, client):
+        for name, header in (("ada", CLIENTS), ("grace", "00-nonsense-01")):
+            body = world.registration(name)
+            await client.post("/api/v1/users/register", json=body, headers={"traceparent": header})
+        await client.post(
+            "/api/v1/users/login",
+            json={"username": "ada", "password": "wrong-password"},
+            headers={"traceparent": CLIENTS},
+        )
+
+    carried = await world.rows("select aggregatetype, headers ->> 'traceparent' from outbox order by position")
+    assert carried == [("user_events", CLIENTS), ("user_events", None), ("user_analytics", CLIENTS)]

@@ -6,12 +6,16 @@ import threading
 
 import pytest
 from harness import eventually
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import StatusCode
 from spans import Kept, facts, links, trace_of, traceparent, tree, words
 
+from usercenter import __version__
+from usercenter.config.model import Server
 from usercenter.config.model import Tracing as Settings
 from usercenter.messaging.groups import NotYet
 from usercenter.otel import CLOSE_SECONDS, exporting
+from usercenter.server import HttpServer
 from usercenter.tracing import Link
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -86,6 +90,42 @@ def test_what_is_only_not_due_yet_has_not_failed():
     with pytest.raises(NotYet), kept.tracing.span("work"):
         raise NotYet(5)
     assert kept.spans()[0].status.status_code is StatusCode.UNSET
+
+
+async def test_what_has_ended_is_at_the_collector_when_the_process_has_stopped():
+    collector = Collector()
+    server = HttpServer(collector, Server(stop_seconds=1), port=0)
+    await server.start()
+    settings = Settings(endpoint=f"http://127.0.0.1:{server.address[1]}/v1/traces", service_name="accounts")
+    tracing = exporting(settings, longest_batch=500)
+    with tracing.span("work", "server", parent=KEPT_ELSEWHERE, attributes={"n": 1}):
+        pass
+    await tracing.close()
+    await server.stop()
+
+    ((path, asked),) = collector.asked
+    (resource,) = asked.resource_spans
+    (span,) = resource.scope_spans[0].spans
+    said = {each.key: each.value.string_value for each in resource.resource.attributes}
+    assert (path, span.name, span.trace_id.hex()) == ("/v1/traces", "work", TRACE)
+    assert (said["service.name"], said["service.version"]) == ("accounts", __version__)
+
+
+class Collector:
+    """An ASGI application that takes spans as an OpenTelemetry collector does."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ExportTraceServiceRequest]] = []
+
+    async def __call__(self, scope, receive, send) -> None:
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message["body"]
+            if not message.get("more_body"):
+                break
+        self.asked.append((scope["path"], ExportTraceServiceRequest.FromString(body)))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def test_a_collector_that_never_answers_holds_up_no_work_and_no_stop():
