@@ -1,7 +1,13 @@
 """One request, one trace: through outbox, relay, Kafka, batches, handlers and tasks to the SMTP server."""
 
+import logging
+
+import pytest
 from harness import World, eventually
+from msgspec.structs import replace
 from spans import Kept, facts, links, trace_of, traceparent, tree, words
+
+from usercenter.config.model import Tracing
 
 REGISTER = "POST /api/v1/users/register"
 
@@ -101,6 +107,21 @@ async def test_a_registration_is_one_trace_from_the_request_to_the_mail(world: W
         assert personal not in said
 
 
+async def test_a_collector_that_is_down_delays_nothing_and_is_told_of_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(world.config, tracing=Tracing(endpoint="http://127.0.0.1:1/v1/traces"))
+    async with world.service(config=config) as (service, client):
+        await eventually(service.is_reading, what="the consumers")
+        answer = await client.post("/api/v1/users/register", json=world.registration("ada"))
+        assert answer.status_code == 201
+        await eventually(world.mails, what="the welcome mail")
+
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    assert [line["event"] for line in lines].count("traces.not_sent") == 1
+    assert world.domain not in caplog.text
+
+
 CLIENTS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -121,11 +142,15 @@ async def test_a_client_s_trace_goes_on_here(world: World) -> None:
     assert carried[1][0].endswith(("-00", "-02"))  # grace's is kept nowhere: others are told so
 
 
-async def test_without_tracing_a_client_s_trace_is_carried_as_it_came(world: World) -> None:
+async def test_without_tracing_a_client_s_trace_is_carried_and_logged_as_it_came(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with world.service(roles=["api"]) as (_, client):
         for name, header in (("ada", CLIENTS), ("grace", "00-nonsense-01")):
             body = world.registration(name)
-            await client.post("/api/v1/users/register", json=body, headers={"traceparent": header})
+            headers = {"traceparent": header, "X-Request-Id": f"request-of-{name}"}
+            await client.post("/api/v1/users/register", json=body, headers=headers)
         await client.post(
             "/api/v1/users/login",
             json={"username": "ada", "password": "wrong-password"},
@@ -134,3 +159,8 @@ async def test_without_tracing_a_client_s_trace_is_carried_as_it_came(world: Wor
 
     carried = await world.rows("select aggregatetype, headers ->> 'traceparent' from outbox order by position")
     assert carried == [("user_events", CLIENTS), ("user_events", None), ("user_analytics", CLIENTS)]
+
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    answered = [line for line in lines if line["event"] == "http.request_answered"]
+    assert [line.get("trace_id") for line in answered] == [CLIENTS[3:35], None, CLIENTS[3:35]]
+    assert [line["request_id"] for line in answered[:2]] == ["request-of-ada", "request-of-grace"]

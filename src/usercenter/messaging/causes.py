@@ -28,6 +28,12 @@ def traceparents(items: Iterable[Item]) -> dict[UUID, str]:
     return found
 
 
+def only_one(by_event: Mapping[UUID, str]) -> str | None:
+    """The one that all of them have; None where they differ, and where there is none."""
+    found = set(by_event.values())
+    return found.pop() if len(found) == 1 else None
+
+
 def traceparent_of(task: Task) -> str | None:
     """That of a task's event."""
     if HEADER not in task.headers:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
@@ -30,7 +31,7 @@ from usercenter.messaging.tasks import Lane
 from usercenter.messaging.traces import of_batch
 from usercenter.metrics import Metrics
 from usercenter.points import reached
-from usercenter.tracing import UNTRACED, Tracing
+from usercenter.tracing import UNTRACED, Tracing, trace_of
 
 __all__ = ["Received", "Router"]
 
@@ -119,7 +120,8 @@ class Router:
 
     async def _handle_read(self, batch: Batch, error: NeverEnded | None = None) -> None:
         started = time.perf_counter()
-        with causes.carrying(causes.traceparents(batch.items)):
+        traceparents = causes.traceparents(batch.items)
+        with causes.carrying(traceparents), bound_contextvars(**trace_of(causes.only_one(traceparents))):
             try:
                 outcome = await self._commit(batch, is_isolating=False, error=error)
             except Exception as failure:

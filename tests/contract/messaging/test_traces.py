@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
+import structlog
 from harness import World
 from receiving import QUICK, Desk, Effects, login, message
 from spans import Kept, facts, links, trace_of, tree, words
@@ -160,3 +161,17 @@ async def test_the_log_tells_the_trace_beside_the_request(desk: Desk, caplog: py
         first, second = [line for line in lines if line["event"] == name]
         assert (first["trace_id"], first["request_id"]) == ("1" * 32, "request-7")
         assert "trace_id" not in second
+
+
+async def test_what_a_handler_logs_in_a_batch_of_one_trace_has_its_id(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tell(events: Sequence[UserLoggedIn], tx: Transaction, context: Context) -> None:
+        structlog.get_logger().warning("test.told", events=len(events))
+
+    router = desk.router(of_logins(record(tell)))
+    await router.handle([received(login(), ONE)])
+    await router.handle([received(login(), ONE), received(login(), TWO)])
+
+    lines = [line.msg for line in caplog.records if isinstance(line.msg, dict) and line.msg["event"] == "test.told"]
+    assert [(line["events"], line.get("trace_id")) for line in lines] == [(1, "1" * 32), (2, None)]
