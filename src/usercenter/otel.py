@@ -6,6 +6,7 @@ say is not exported, for it may quote somebody's data: their class is.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -14,10 +15,11 @@ from typing import Any, Final, Self
 import structlog
 from opentelemetry import context, trace
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http import trace_exporter as otlp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, Sampler, SamplingResult, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -42,8 +44,45 @@ _KINDS: Final = {
 
 def exporting(settings: Settings, *, longest_batch: int) -> "Traced":
     """Tracing that sends its spans to `tracing.endpoint`; does not look whether anybody is there."""
-    exporter = OTLPSpanExporter(endpoint=settings.endpoint, timeout=_EXPORT_SECONDS)
+    exporter = Telling(OTLPSpanExporter(endpoint=settings.endpoint, timeout=_EXPORT_SECONDS))
+    logging.getLogger(otlp.__name__).addFilter(_reason)
+    logging.getLogger("opentelemetry.sdk").setLevel(logging.ERROR)  # a full queue: told by `Telling` as well
     return Traced(settings, BatchSpanProcessor(exporter), longest_batch=longest_batch, give_up=exporter.shutdown)
+
+
+class _Reason(logging.Filter):
+    """Keeps the first thing that the library says of a failure, for the one line that we log."""
+
+    said = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.said = self.said or record.getMessage()
+        return False
+
+
+_reason: Final = _Reason()
+
+
+class Telling(SpanExporter):
+    """Says once that the collector takes nothing, and once that it does again."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._is_taking = True
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        _reason.said = ""
+        result = self._exporter.export(spans)
+        is_taking = result is SpanExportResult.SUCCESS
+        if is_taking and not self._is_taking:
+            log.info("traces.taken_again")
+        elif self._is_taking and not is_taking:
+            log.warning("traces.not_taken", reason=_reason.said, next="look at tracing.endpoint; spans are lost")
+        self._is_taking = is_taking
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
 
 class Traced(Tracing):

@@ -7,14 +7,16 @@ import threading
 import pytest
 from harness import eventually
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode
 from spans import Kept, facts, links, trace_of, traceparent, tree, words
+from structlog.testing import capture_logs
 
 from usercenter import __version__
 from usercenter.config.model import Server
 from usercenter.config.model import Tracing as Settings
 from usercenter.messaging.groups import NotYet
-from usercenter.otel import CLOSE_SECONDS, exporting
+from usercenter.otel import CLOSE_SECONDS, Telling, exporting
 from usercenter.server import HttpServer
 from usercenter.tracing import Link
 
@@ -126,6 +128,34 @@ class Collector:
         self.asked.append((scope["path"], ExportTraceServiceRequest.FromString(body)))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+
+class Moody(SpanExporter):
+    """Takes spans or not, as it is told."""
+
+    def __init__(self, *takes: bool) -> None:
+        self._left = list(takes)
+
+    def export(self, spans):
+        return SpanExportResult.SUCCESS if self._left.pop(0) else SpanExportResult.FAILURE
+
+
+def test_a_collector_that_is_away_is_told_of_once_and_once_when_it_is_back():
+    exporter = Telling(Moody(True, False, False, True, True, False))
+    with capture_logs() as lines:
+        for _ in range(6):
+            exporter.export([])
+    assert [line["event"] for line in lines] == ["traces.not_taken", "traces.taken_again", "traces.not_taken"]
+
+
+async def test_the_reason_is_told_and_nothing_else_is(caplog):
+    tracing = exporting(Settings(endpoint="http://127.0.0.1:1/v1/traces"), longest_batch=500)
+    tracing.span("work").end()
+    await tracing.close()
+    await eventually(sending, lambda names: not names, what="the end of the last attempt")
+    events = [line.msg["event"] if isinstance(line.msg, dict) else line.getMessage() for line in caplog.records]
+    assert events == ["traces.not_sent", "traces.not_taken"]
+    assert "Connection refused" in caplog.records[-1].msg["reason"]
 
 
 async def test_a_collector_that_never_answers_holds_up_no_work_and_no_stop():
