@@ -42,6 +42,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
     from usercenter.messaging.operations.replays import ReplayBusy, ReplayUnknown
     from usercenter.messaging.operations.selection import SelectionInvalid
@@ -55,6 +56,16 @@ def _status(error: Exception) -> int | None:
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE
-    if isinstance(error, EmbeddedError | PortTaken | TracingUnavailable | TopicMissing | ReplayBusy | ReplayUnknown):
+    if isinstance(
+        error,
+        EmbeddedError
+        | PortTaken
+        | TracingUnavailable
+        | TopicMissing
+        | GroupMissing
+        | GroupBusy
+        | ReplayBusy
+        | ReplayUnknown,
+    ):
         return CHECK_FAILED
     return None
