@@ -27,6 +27,7 @@ from usercenter.embedded.parts import Running
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.incoming import received
 from usercenter.messaging.router import Received
+from usercenter.tracing import Tracing
 from usercenter.users.passwords import Passwords
 
 T = TypeVar("T")
@@ -66,11 +67,16 @@ class World:
 
     @asynccontextmanager
     async def service(
-        self, *, roles: Collection[Role] = ROLES, config: Config | None = None, passwords: Passwords | None = None
+        self,
+        *,
+        roles: Collection[Role] = ROLES,
+        config: Config | None = None,
+        passwords: Passwords | None = None,
+        tracing: Tracing | None = None,
     ) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
         """The service in this process, with a client for its HTTP API."""
         async with (
-            bootstrap.running(config or self.config, roles=roles, passwords=passwords) as service,
+            bootstrap.running(config or self.config, roles=roles, passwords=passwords, tracing=tracing) as service,
             httpx.AsyncClient(base_url=service.url, timeout=30) as client,
         ):
             yield service, client

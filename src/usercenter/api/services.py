@@ -15,6 +15,7 @@ from usercenter.config.model import Config
 from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
+from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
 from usercenter.users.passwords import Passwords
@@ -50,6 +51,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """What keeps this process from working, by its own parts; without looking at the network."""
     notes: Callable[[], list[str]]
     """What is worth knowing beside it, and keeps nothing from working."""
+    tracing: Tracing = UNTRACED
 
 
 OurServices = NamedDependency[Services]

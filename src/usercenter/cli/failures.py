@@ -36,6 +36,7 @@ def explained() -> Iterator[None]:
 
 def _status(error: Exception) -> int | None:
     """The exit status for an error that explains itself; imports late, for this is the slow path."""
+    from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
     from usercenter.db import DatabaseUnavailable
     from usercenter.embedded.errors import EmbeddedError
@@ -56,7 +57,15 @@ def _status(error: Exception) -> int | None:
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE
     if isinstance(
-        error, EmbeddedError | PortTaken | TopicMissing | GroupMissing | GroupBusy | ReplayBusy | ReplayUnknown
+        error,
+        EmbeddedError
+        | PortTaken
+        | TracingUnavailable
+        | TopicMissing
+        | GroupMissing
+        | GroupBusy
+        | ReplayBusy
+        | ReplayUnknown,
     ):
         return CHECK_FAILED
     return None

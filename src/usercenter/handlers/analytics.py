@@ -35,7 +35,8 @@ _ACTIVE: Final = frozenset({"registrations", "logins"})
 async def publish_facts(events: Sequence[UserEvent], tx: Transaction, context: Context) -> None:
     """Tell on `user.analytics` what happened, without saying to whom."""
     pseudonyms = context.service(Pseudonyms)
-    await outbox.add(tx, *(_fact(event, pseudonyms) for event in events))
+    facts = [_fact(event, pseudonyms) for event in events]
+    await outbox.add(tx, *facts, causes=[event.id for event in events])
 
 
 async def count_facts(events: Sequence[AnalyticsFact], tx: Transaction, context: Context) -> None:

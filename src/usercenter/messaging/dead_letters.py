@@ -19,6 +19,7 @@ from usercenter.messaging.fingerprints import fingerprint_of_text
 from usercenter.messaging.outbox import RawMessage, Row
 from usercenter.messaging.reasons import printable, storable
 from usercenter.messaging.shards import SHARDS, shard_of
+from usercenter.tracing import trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ def announce(letters: Sequence[DeadLetter]) -> None:
             event_id=str(letter.event_id) if letter.event_id else None,
             event_type=letter.event_type,
             attempts=letter.attempts,
+            **trace_of(traceparent_in(letter.headers)),
             next="the reason is in the table dead_letters",
         )
 

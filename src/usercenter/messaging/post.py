@@ -27,6 +27,7 @@ from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
 from usercenter.metrics import Metrics
 from usercenter.supervision import Loops
+from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ class Post:
         metrics: Metrics,
         has_relay: bool,
         has_worker: bool,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._config = config
         self._groups = groups
@@ -55,6 +57,7 @@ class Post:
         self._database = database
         self._context = context
         self._metrics = metrics
+        self._tracing = tracing
         self._has_relay = has_relay
         self._has_worker = has_worker
         self._topics = topics_by_stream(config.kafka)
@@ -142,6 +145,7 @@ class Post:
             clock=self._context.clock,
             metrics=self._metrics,
             make_producer=partial(Producer, metrics=self._metrics),
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("relay", self._relay.run)
@@ -155,6 +159,7 @@ class Post:
             config=self._config,
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         consumer = Consumer(
             self._config.kafka,
@@ -178,6 +183,7 @@ class Post:
             streams={topic: stream for stream, topic in self._topics.items()},
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("tasks", self._runner.run)

@@ -22,8 +22,10 @@ from usercenter.messaging.in_hand import InHand
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.producer import Producer, Receipt, is_fatal, is_permanent, may_concern_others
+from usercenter.messaging.traces import Sendings
 from usercenter.metrics import Metrics
 from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing, trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -43,6 +45,7 @@ class Relay:
         topics: Mapping[str, str],
         clock: Clock,
         metrics: Metrics,
+        tracing: Tracing = UNTRACED,
         make_producer: Callable[..., Producer] = Producer,
     ) -> None:
         self._kafka = config.kafka
@@ -55,6 +58,7 @@ class Relay:
         self._metrics = metrics
         self._wake = database.signal(outbox.SIGNAL)
         self._hand = InHand(clock)
+        self._sendings = Sendings(tracing)
         self._acknowledged: list[Row] = []
         self._refused: list[tuple[Row, str]] = []
         self._alone: set[int] = set()
@@ -138,10 +142,12 @@ class Relay:
             self._is_full = True
             self._hand.put_back(row)
             return
+        self._sendings.begin(row, topic)
         reached("relay.sent")
 
     def _receive(self, receipts: list[Receipt]) -> None:
         self._is_full = False
+        self._sendings.end(receipts)
         for row, error, _, _ in receipts:
             self._hand.arrive(row)
             if error is None:
@@ -226,4 +232,5 @@ class Relay:
                 event_type=row.type,
                 event_id=row.headers.get("ce_id"),
                 request_id=row.headers.get("request_id"),
+                **trace_of(traceparent_in(row.headers)),
             )
