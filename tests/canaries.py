@@ -1,4 +1,4 @@
-"""Every secret that the tests send or are given, and everything that the service said: the first is never in the second.
+"""Every secret that the tests send or are given, and all that the service said: the first is never in the second.
 
 The harness tells this module of both; `conftest.py` compares at the end of the run.
 """
@@ -13,6 +13,7 @@ import httpx
 
 SECRET_FIELDS = {"password", "new_password", "current_password", "token", "refresh_token", "secret"}
 SECRET_HEADERS = ("Idempotency-Key", "Authorization")
+_SHORTEST = 11
 _WORD = re.compile(r"[\w.+-]{8,}", re.ASCII)
 
 
@@ -24,8 +25,8 @@ class Canaries:
         self._said: dict[str, set[str]] = {}
 
     def keep(self, kind: str, secret: str) -> None:
-        """From now on nobody may say this; what is shorter than eight characters is no secret."""
-        words = _WORD.findall(secret)
+        """From now on nobody may say this; what is shorter than eleven characters is but a word."""
+        words = [word for word in _WORD.findall(secret) if len(word) >= _SHORTEST]
         if words:
             self._secrets[max(words, key=len)] = kind
 

@@ -31,7 +31,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     CANARIES.hear_files(sorted(folder.glob("usercenter.log*")))
     if leaks := CANARIES.leaks():
-        print("\nsecrets were said:", *leaks, sep="\n  ")
+        print("\nsecrets were said:", *leaks, sep="\n  ")  # noqa: T201
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
