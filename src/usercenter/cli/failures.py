@@ -56,6 +56,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
     from usercenter.messaging.operations.replays import ReplayBusy, ReplayUnknown
     from usercenter.messaging.operations.selection import SelectionInvalid
@@ -71,6 +72,8 @@ def _status(error: Exception) -> int | None:
         return UNREACHABLE if advice.is_absence(error) else CHECK_FAILED
     if isinstance(error, DatabaseUnavailable):
         return UNREACHABLE
-    if isinstance(error, EmbeddedError | PortTaken | TopicMissing | ReplayBusy | ReplayUnknown):
+    if isinstance(
+        error, EmbeddedError | PortTaken | TopicMissing | GroupMissing | GroupBusy | ReplayBusy | ReplayUnknown
+    ):
         return CHECK_FAILED
     return None
