@@ -27,8 +27,10 @@ from usercenter.handlers.erasure import Witnesses
 from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
 from usercenter.messaging.client import topics_by_stream
-from usercenter.messaging.groups import Context, Group, handlers_by_name
+from usercenter.messaging.groups import Context, Group
+from usercenter.messaging.operations.accounting import Accounting
 from usercenter.messaging.post import Post
+from usercenter.messaging.snapshots import Snapshots
 from usercenter.metrics import Metrics
 from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
@@ -155,12 +157,17 @@ class Service:
             has_worker="worker" in roles,
             tracing=tracing,
         )
+        self._snapshots = Snapshots(config.kafka, database=self.database, groups=self._groups, metrics=self.metrics)
+        self._accounting = Accounting(
+            config, database=self.database, groups=self._groups, registry=self._registry, metrics=self.metrics
+        )
         services = self._for_requests(clock)
         is_api = "api" in roles
         self._server = HttpServer(
             front_door(services) if is_api else service_door(services),
             config.server,
             port=config.server.port if is_api else config.server.monitoring_port,
+            setting="port" if is_api else "monitoring_port",
         )
 
     @property
@@ -200,8 +207,10 @@ class Service:
         if "api" in self._roles:
             self._loops.keep("idempotency keys", self._forget_keys)
         if "worker" in self._roles:
-            handlers = handlers_by_name(self._groups)
-            self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, handlers))
+            upkeep.expect(self.metrics, self._groups, topics_by_stream(self.config.kafka))
+            self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, self._groups))
+            self._loops.keep("snapshots", self._snapshots.keep)
+            self._loops.keep("books", self._accounting.keep)
             self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)

@@ -53,6 +53,12 @@ _groups.command("usercenter.cli.groups:list_", name="list", help="List the group
 _groups.command("usercenter.cli.groups:describe", name="describe", help="Describe one group's members and offsets.")
 _groups.command("usercenter.cli.groups:reset_offsets", name="reset-offsets", help="Let a group go on somewhere else.")
 _groups.command("usercenter.cli.stops:resume", name="resume", help="Let a group go on that stopped itself.")
+_metrics = App(name="metrics", help="The figures for Prometheus.")
+_metrics.command(
+    "usercenter.cli.metrics:docs",
+    name="docs",
+    help=_with("Print the list of all metrics as Markdown.", "usercenter metrics docs > docs/metrics.md"),
+)
 _mail = App(name="mail", help="The mails and text messages that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail or an SMS as a user would get it.")
 _events = App(name="events", help="The events: what they look like, whether they still fit, and a new one.")
@@ -139,5 +145,19 @@ _replay.default(start)
 _replay.command("usercenter.cli.replay:pause", name="pause", help="Let a replay stop after the events in hand.")
 _replay.command("usercenter.cli.replay:resume", name="resume", help="Go on with one that was paused or killed.")
 _replay.command("usercenter.cli.replay:status", name="status", help="Say how far the latest replays are.")
-for group in (_user, _config, _db, _topics, _groups, _mail, _events, _webhooks, _letters, _tasks, _operations, _replay):
+for group in (
+    _user,
+    _config,
+    _db,
+    _topics,
+    _groups,
+    _metrics,
+    _mail,
+    _events,
+    _webhooks,
+    _letters,
+    _tasks,
+    _operations,
+    _replay,
+):
     app.command(group)

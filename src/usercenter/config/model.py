@@ -148,6 +148,15 @@ class Retention(Settings, frozen=True):
     login_log_days: Positive = 365
 
 
+class Monitoring(Settings, frozen=True):
+    """How the service watches itself, beside what it sees anyway."""
+
+    books_every_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    """How often events are counted that are nowhere (`usercenter_unaccounted_events`); 0 never."""
+    books_hours: Annotated[int, Meta(ge=1, le=720)] = 24
+    """How far back; the longer, the more of event_log is read each time."""
+
+
 class Database(Settings, frozen=True):
     """PostgreSQL, where everything is kept."""
 
@@ -333,6 +342,7 @@ class Config(Settings, frozen=True):
     tasks: Tasks = Tasks()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    monitoring: Monitoring = Monitoring()
     database: Database = Database()
     cache: Cache = Cache()
     analytics: Analytics = Analytics()

@@ -23,6 +23,7 @@ from usercenter.messaging.client import client_logger, consumer_settings
 from usercenter.messaging.delivery import Deliveries, Delivery
 from usercenter.messaging.gaps import Gaps
 from usercenter.messaging.incoming import received
+from usercenter.messaging.statistics import Statistics
 from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
 
@@ -128,7 +129,8 @@ class Consumer:
             log.info("kafka.reads_again", group=self.group, **facts)
 
     def _read_until_stopped(self) -> None:
-        consumer = confluent_kafka.Consumer(consumer_settings(self._kafka, self.group), logger=client_logger())
+        settings = Statistics(self.group, self._metrics).added_to(consumer_settings(self._kafka, self.group))
+        consumer = confluent_kafka.Consumer(settings, logger=client_logger())
         consumer.subscribe([self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         try:
             while not self._stopping.is_set():

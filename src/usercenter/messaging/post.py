@@ -6,6 +6,7 @@ sent), in the background: nothing that serves people waits for it.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Final
 
 import confluent_kafka
@@ -19,6 +20,7 @@ from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
 from usercenter.messaging.leases import Leases
+from usercenter.messaging.producer import Producer
 from usercenter.messaging.relay import Relay
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
@@ -159,6 +161,7 @@ class Post:
             clock=self._context.clock,
             metrics=self._metrics,
             tracing=self._tracing,
+            make_producer=partial(Producer, metrics=self._metrics),
         )
         self._keep(leases)
         self._loops.keep("relay", self._relay.run)
