@@ -27,6 +27,7 @@ app.command(
     name="demo",
     help="Show the life of one user: six events and all that follows, on embedded parts.",
 )
+app.command("usercenter.cli.brokers:brokers", name="brokers", help="List the brokers and their versions.")
 app.command("usercenter.cli.kafka:kafka", name="kafka", help="Run one of Kafka's own tools, from the embedded jars.")
 app.command(
     "usercenter.cli.verify:verify",
@@ -45,7 +46,12 @@ _topics = App(name="topics", help="The topics on the broker.")
 _topics.command("usercenter.cli.topics:create", name="create", help="Make the configured topics that are missing.")
 _topics.command("usercenter.cli.topics:list_", name="list", help="List the broker's topics.")
 _topics.command("usercenter.cli.topics:describe", name="describe", help="Describe one topic's partitions.")
+_topics.command("usercenter.cli.topics:purge", name="purge", help="Delete the records that a topic holds now.")
+_topics.command("usercenter.cli.topics:delete", name="delete", help="Delete a topic with all its records.")
 _groups = App(name="groups", help="The consumer groups: who reads what, and how far they are.")
+_groups.command("usercenter.cli.groups:list_", name="list", help="List the groups, and how far they are behind.")
+_groups.command("usercenter.cli.groups:describe", name="describe", help="Describe one group's members and offsets.")
+_groups.command("usercenter.cli.groups:reset_offsets", name="reset-offsets", help="Let a group go on somewhere else.")
 _groups.command("usercenter.cli.stops:resume", name="resume", help="Let a group go on that stopped itself.")
 _mail = App(name="mail", help="The mails and text messages that users get.")
 _mail.command("usercenter.cli.mail:preview", name="preview", help="Print a mail or an SMS as a user would get it.")

@@ -41,6 +41,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging.client import BrokerFailure
+    from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
     from usercenter.messaging.operations.replays import ReplayBusy, ReplayUnknown
     from usercenter.messaging.operations.selection import SelectionInvalid
@@ -54,6 +55,8 @@ def _status(error: Exception) -> int | None:
         return WRONG_USAGE
     if isinstance(error, DatabaseUnavailable | BrokerFailure):
         return UNREACHABLE
-    if isinstance(error, EmbeddedError | PortTaken | TopicMissing | ReplayBusy | ReplayUnknown):
+    if isinstance(
+        error, EmbeddedError | PortTaken | TopicMissing | GroupMissing | GroupBusy | ReplayBusy | ReplayUnknown
+    ):
         return CHECK_FAILED
     return None

@@ -1,10 +1,13 @@
 """`usercenter topics`."""
 
-import sys
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show, show_json, show_table
+
+if TYPE_CHECKING:
+    from usercenter.messaging.topics import Partition
 
 
 def create(*, config: ConfigFile = None) -> None:
@@ -16,8 +19,8 @@ def create(*, config: ConfigFile = None) -> None:
 
     made = topics.create_missing(of_running(config).kafka)
     for name in made:
-        print(name)  # noqa: T201
-    print(f"{len(made)} made" if made else "all of them are there", file=sys.stderr)  # noqa: T201
+        show(plain(name))
+    say(f"{len(made)} made" if made else "all of them are there")
 
 
 def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = None) -> None:
@@ -34,15 +37,13 @@ def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = No
 
     found = topics.names(of_running(config).kafka, include_internal=internal)
     if json:
-        print(msgspec.json.encode(found).decode())  # noqa: T201
+        show_json(found)
         return
-    width = max((len(name) for name in found), default=0)
-    for name, partitions in found.items():
-        print(f"{name:<{width}}  {partitions}")  # noqa: T201
+    show_table(("topic", "partitions"), list(found.items()))
 
 
 def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
-    """Describe one topic: leaders, replicas, in-sync replicas, earliest and next offset of each partition.
+    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
 
     Example: usercenter topics describe user.events
 
@@ -54,12 +55,65 @@ def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> 
 
     topic = topics.describe(of_running(config).kafka, name)
     if json:
-        print(msgspec.json.encode(topic).decode())  # noqa: T201
+        show_json(topic)
         return
-    print(f"{'partition':>9}  {'leader':>6}  {'replicas':<10}  {'in sync':<10}  {'earliest':>10}  {'next':>10}")  # noqa: T201
-    for each in topic.partitions:
-        replicas, in_sync = ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))
-        print(  # noqa: T201
-            f"{each.partition:>9}  {each.leader:>6}  {replicas:<10}  {in_sync:<10}  "
-            f"{each.earliest_offset:>10}  {each.next_offset:>10}"
-        )
+    titles = ("partition", "leader", "replicas", "in sync", "earliest", "written", "next", "written last")
+    show_table(titles, [_row(each) for each in topic.partitions])
+
+
+def purge(name: str, /, *, yes: bool = False, json: bool = False, config: ConfigFile = None) -> None:
+    """Delete the records that a topic holds now; without --yes only say how many, and who has not read them.
+
+    Example: usercenter topics purge user.analytics
+
+    Parameters
+    ----------
+    yes: Do it. What is deleted cannot be brought back from Kafka.
+    json: Print JSON.
+    """
+    from usercenter.messaging import purging
+
+    kafka = of_running(config).kafka
+    planned = purging.plan(kafka, name)
+    if yes:
+        purging.purge(kafka, planned)
+    if json:
+        show_json({"is_done": yes, "purge": planned})
+    else:
+        show(plain(f"{planned.records} records of {name} {'deleted' if yes else 'would be deleted'}"))
+        for each in planned.unread:
+            show(plain(f"not read by {each.group}: {each.records}"))
+    _say_what_next(is_done=yes)
+
+
+def delete(name: str, /, *, yes: bool = False, config: ConfigFile = None) -> None:
+    """Delete a topic with all its records; without --yes only say how many, and who has not read them.
+
+    Example: usercenter topics delete user.analytics --yes
+
+    Parameters
+    ----------
+    yes: Do it. A running service makes its own topics anew at its next start.
+    """
+    from usercenter.messaging import purging
+
+    kafka = of_running(config).kafka
+    planned = purging.plan(kafka, name)
+    if yes:
+        purging.delete_topic(kafka, name)
+    show(plain(f"{name} with {planned.records} records {'deleted' if yes else 'would be deleted'}"))
+    for each in planned.unread:
+        show(plain(f"not read by {each.group}: {each.records}"))
+    _say_what_next(is_done=yes)
+
+
+def _say_what_next(*, is_done: bool) -> None:
+    if not is_done:
+        say("Nothing was changed: say --yes to do it.")
+
+
+def _row(each: "Partition") -> tuple[object, ...]:
+    return (
+        *(each.partition, each.leader, ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))),
+        *(each.earliest_offset, each.earliest_at, each.next_offset, each.latest_at),
+    )

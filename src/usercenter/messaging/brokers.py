@@ -43,6 +43,8 @@ class KafkaState(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     asked: list[str]
     brokers: list[Broker] = []
+    controller: int | None = None
+    """Which of them is asked to change topics; with KRaft, a broker that passes it on."""
     error: str | None = None
     next_step: str | None = None
 
@@ -62,6 +64,10 @@ class BrokerWatch:
             await asyncio.to_thread(self.look, admin)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
+    def look_once(self) -> KafkaState:
+        """Ask once, with a client of its own. Blocks a few seconds at most."""
+        return self.look(AdminClient(client_settings(self._kafka), logger=client_logger()))
+
     def look(self, admin: AdminClient) -> KafkaState:
         """Ask once and remember the answer; logs when it differs from the one before. Blocks a few seconds at most."""
         before = self.state
@@ -72,7 +78,13 @@ class BrokerWatch:
         else:
             brokers = [self._describe(each.id, str(each.host), each.port) for each in metadata.brokers.values()]
             since = before.since if before.is_reachable else self._clock.now()
-            self.state = KafkaState(is_reachable=True, since=since, asked=self._kafka.brokers, brokers=brokers)
+            self.state = KafkaState(
+                is_reachable=True,
+                since=since,
+                asked=self._kafka.brokers,
+                brokers=brokers,
+                controller=metadata.controller_id,
+            )
             if not before.is_reachable:
                 log.info("kafka.broker_reachable", brokers=[f"{each.address} ({each.release})" for each in brokers])
         return self.state

@@ -6,6 +6,7 @@ Everything here blocks; call it from a thread.
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import confluent_kafka
@@ -36,6 +37,10 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     in_sync: list[int]
     earliest_offset: int
     next_offset: int
+    earliest_at: datetime | None = None
+    """When the oldest record that is left was written; None in an empty partition."""
+    latest_at: datetime | None = None
+    """When the last one was."""
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +93,7 @@ def describe(kafka: Kafka, name: str) -> Topic:
 
 def _partition(consumer: confluent_kafka.Consumer, topic: str, metadata: Any) -> Partition:
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, metadata.id), timeout=TIMEOUT_SECONDS)
+    first, last = (_written_at(consumer, topic, metadata.id, at) if low < high else None for at in (low, high - 1))
     return Partition(
         partition=metadata.id,
         leader=metadata.leader,
@@ -95,7 +101,15 @@ def _partition(consumer: confluent_kafka.Consumer, topic: str, metadata: Any) ->
         in_sync=list(metadata.isrs),
         earliest_offset=low,
         next_offset=high,
+        earliest_at=first,
+        latest_at=last,
     )
+
+
+def _written_at(consumer: confluent_kafka.Consumer, topic: str, partition: int, offset: int) -> datetime | None:
+    consumer.assign([TopicPartition(topic, partition, offset)])
+    message = consumer.poll(TIMEOUT_SECONDS)
+    return None if message is None or message.error() else datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
 
 
 def _new_topic(kafka: Kafka, name: str) -> NewTopic:
