@@ -30,7 +30,9 @@ def explained() -> Iterator[None]:
         status = _status(error)
         if status is None:
             raise
-        print(f"usercenter: {error}", file=sys.stderr)  # noqa: T201
+        from usercenter.cli.terminal import plain_lines
+
+        sys.stderr.write(f"usercenter: {plain_lines(str(error))}\n")
         sys.exit(status)
 
 

@@ -127,4 +127,4 @@ def who(by: str | None) -> str:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
-    print(plain(text), file=sys.stderr)  # noqa: T201
+    print(plain(text), file=sys.stderr, flush=True)  # noqa: T201
