@@ -27,6 +27,10 @@ run                   run:run                     Run the service until Ctrl-C o
                       usercenter run --roles relay,worker
 demo                  demo:demo                   Show the life of one user: six events, and all that follows.
                       usercenter demo
+top                   top:top                     Watch how work flows: what lies where, how far behind, how fast.
+                      usercenter top --every 2
+doctor                doctor:doctor               See whether all that the service needs is there, and what to do.
+                      usercenter doctor
 verify                verify:verify               See whether all is well: the books of each group, and what is wrong.
                       usercenter verify
 brokers               brokers:brokers             List the brokers and their versions.
@@ -73,6 +77,8 @@ events new            events:new                  Write a new event with its han
                       usercenter events new user.profile_updated --folder acme
 user show             user:show                   Print what is kept about a user.
                       usercenter user show alice
+user timeline         timeline:timeline           Show what became of each event of a user, handler by handler.
+                      usercenter user timeline ID --attempts
 user status           user:status                 Activate, deactivate or suspend an account.
                       usercenter user status alice suspended --reason "asked by the owner"
 user role             user:role                   Make somebody an admin, an auditor or a plain user.

@@ -21,7 +21,6 @@ WITHOUT_JSON = {
     "demo": "a tour for eyes",
     "kafka": "the output is the tool's own",
     "completion": "a script for a shell",
-    "top": "a picture for eyes",
     "db upgrade": "prints no data",
     "groups resume": "prints no data",
     "user export": "has --format",
