@@ -30,17 +30,18 @@ _ADDRESS: Final = "start it, or correct `kafka.brokers`, the broker's `advertise
 def look_at_kafka(kafka: Kafka, groups: Sequence[Group]) -> list[Check]:
     """All of it; only the brokers when none of them answers."""
     found = list(_configured(kafka))
+    admin = AdminClient(client_settings(kafka), logger=client_logger())
     try:
-        metadata = _admin(kafka).list_topics(timeout=_TIMEOUT_SECONDS)
+        metadata = admin.list_topics(timeout=_TIMEOUT_SECONDS)
     except confluent_kafka.KafkaException as error:
         reason = f"no broker of {', '.join(kafka.brokers)} answers: {error.args[0].str()}"
         return [*found, unreachable("kafka", reason, "start a broker, or correct `kafka.brokers`")]
     for broker in metadata.brokers.values():
         found += _advertised(kafka, broker.id, str(broker.host), broker.port)
     for name in topics_by_stream(kafka).values():
-        found += _asked(f"topic {name}", lambda name=name: _topic(kafka, name))
+        found += _asked(f"topic {name}", lambda name=name: _topic(kafka, admin, name))
     for group in groups:
-        found += _asked(f"group {group.name}", lambda group=group: _group(kafka, group))
+        found += _asked(f"group {group.name}", lambda group=group: _group(kafka, admin, group))
     return found
 
 
@@ -83,7 +84,7 @@ def _connections(host: str, port: int) -> Iterator[str]:
         yield from problems
 
 
-def _topic(kafka: Kafka, name: str) -> Iterator[Check]:
+def _topic(kafka: Kafka, admin: AdminClient, name: str) -> Iterator[Check]:
     try:
         found = topics.describe(kafka, name)
     except TopicMissing:
@@ -94,7 +95,7 @@ def _topic(kafka: Kafka, name: str) -> Iterator[Check]:
     if latest is not None and (ahead := (latest - datetime.now(UTC)).total_seconds()) > SKEW_SECONDS:
         says = f"its latest record was written {ahead:.0f} s in the future: a producer's clock, or ours, is wrong"
         yield wrong(f"clock of {name}", says, "let all machines keep their time by NTP: `timedatectl status` on each")
-    described: Any = _admin(kafka).describe_topics(
+    described: Any = admin.describe_topics(
         TopicCollection([name]), include_authorized_operations=True, request_timeout=topics.TIMEOUT_SECONDS
     )[name]
     yield from _rights(f"topic {name}", described.result().authorized_operations, _TOPIC_RIGHTS)
@@ -122,7 +123,7 @@ def _shape(kafka: Kafka, topic: Topic) -> Iterator[Check]:
         yield fine(name, says)
 
 
-def _group(kafka: Kafka, group: Group) -> Iterator[Check]:
+def _group(kafka: Kafka, admin: AdminClient, group: Group) -> Iterator[Check]:
     name = f"group {group.name}"
     try:
         found = consumer_groups.describe(kafka, group.name, looks_for_oldest=False)
@@ -130,7 +131,7 @@ def _group(kafka: Kafka, group: Group) -> Iterator[Check]:
         yield wrong(name, "has never read anything", "usercenter run --roles worker")
         return
     yield _reading(name, found)
-    described: Any = _admin(kafka).describe_consumer_groups(
+    described: Any = admin.describe_consumer_groups(
         [group.name], include_authorized_operations=True, request_timeout=topics.TIMEOUT_SECONDS
     )[group.name]
     yield from _rights(name, described.result().authorized_operations, _GROUP_RIGHTS)
@@ -168,7 +169,3 @@ def _refused(name: str, error: confluent_kafka.KafkaError) -> Check:
     if "AUTHORIZATION" in error.name():
         return wrong(name, f"not allowed: {error.str()}", f"{_GRANT} …")
     return unreachable(name, error.str(), "usercenter brokers")
-
-
-def _admin(kafka: Kafka) -> AdminClient:
-    return AdminClient(client_settings(kafka), logger=client_logger())

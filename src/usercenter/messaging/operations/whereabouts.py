@@ -37,10 +37,12 @@ async def places(
     partition = partition_of(str(user_id).encode(), len(bounds))
     done_up_to = 0
     for id_, at in sorted(wanted.items(), key=lambda each: each[1]):
+        if id_ in found:
+            continue
         starts = await asyncio.to_thread(positions.since, kafka, topic, at - _SKEW)
         start = max(done_up_to, starts.get(partition, bounds[partition].high))
         end = min(bounds[partition].high, start + min(at_most, 1_000))
-        if id_ in found or start >= end:
+        if start >= end:
             continue
         async for batch in records(kafka, topic, {partition: Span(start, end)}):
             for message, _ in batch:
