@@ -100,9 +100,10 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 def names(kafka: Kafka) -> dict[str, str]:
     """All groups of the broker with their state. Raises KafkaException."""
-    result = _admin(kafka).list_consumer_groups(request_timeout=TIMEOUT_SECONDS).result()
-    if result.errors:  # of one broker perhaps; half a list would say that groups are gone
-        raise result.errors[0]
+    admin = _admin(kafka)  # kept until the answer is there: with the client its questions end
+    result = admin.list_consumer_groups(request_timeout=TIMEOUT_SECONDS).result()
+    for error in result.errors:  # of one broker perhaps; half a list would say that groups are gone
+        raise confluent_kafka.KafkaException(error)
     return {each.group_id: _word(each.state) for each in sorted(result.valid, key=lambda each: each.group_id)}
 
 
@@ -158,7 +159,8 @@ def move(kafka: Kafka, name: str, moves: Sequence[Move]) -> None:
 
 def _alter(kafka: Kafka, request: ConsumerGroupTopicPartitions) -> confluent_kafka.KafkaError | None:
     """What the broker said against it: of the whole, or of the first partition that it refused."""
-    result: Any = _admin(kafka).alter_consumer_group_offsets([request], request_timeout=TIMEOUT_SECONDS)
+    admin = _admin(kafka)
+    result: Any = admin.alter_consumer_group_offsets([request], request_timeout=TIMEOUT_SECONDS)
     try:
         partitions = result[request.group_id].result().topic_partitions
     except confluent_kafka.KafkaException as error:
@@ -181,7 +183,8 @@ def _target(place: Place, start: Start, times: Mapping[tuple[str, int], int]) ->
 def _offsets_at(kafka: Kafka, places: Iterable[Place], moment: datetime) -> dict[tuple[str, int], int]:
     """The first record of each partition written at that moment or later; partitions without one are left out."""
     spec = OffsetSpec.for_timestamp(int(moment.timestamp() * 1000))
-    found = _list_offsets(_admin(kafka), [(each.topic, each.partition) for each in places], spec)
+    admin = _admin(kafka)
+    found = _list_offsets(admin, [(each.topic, each.partition) for each in places], spec)
     return {place: offset for place, offset in found.items() if offset >= 0}
 
 

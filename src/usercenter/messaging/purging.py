@@ -48,14 +48,16 @@ def plan(kafka: Kafka, topic: str) -> Purge:
 def purge(kafka: Kafka, planned: Purge) -> None:
     """Delete what was planned; later records stay. Raises KafkaException."""
     offsets = [TopicPartition(planned.topic, number, offset) for number, offset in planned.up_to.items()]
-    for future in _admin(kafka).delete_records(offsets, operation_timeout=TIMEOUT_SECONDS).values():
+    admin = _admin(kafka)  # kept until the answers are there: with the client its questions end
+    for future in admin.delete_records(offsets, operation_timeout=TIMEOUT_SECONDS).values():
         future.result()
 
 
 def delete_topic(kafka: Kafka, topic: str) -> None:
     """Delete a topic with all its records. Raises TopicMissing, KafkaException."""
+    admin = _admin(kafka)
     try:
-        _admin(kafka).delete_topics([topic], operation_timeout=TIMEOUT_SECONDS)[topic].result()
+        admin.delete_topics([topic], operation_timeout=TIMEOUT_SECONDS)[topic].result()
     except confluent_kafka.KafkaException as error:
         if error.args[0].code() == confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise topics.TopicMissing(f"there is no topic {topic!r}: `usercenter topics list`") from error
