@@ -8,6 +8,7 @@ from pathlib import Path
 
 from usercenter.embedded import ports
 from usercenter.embedded.kafka import Kafka
+from usercenter.embedded.kafka_quorum import Quorum
 
 USER = "shop"
 PASSWORD = "not-a-secret"
@@ -24,7 +25,8 @@ class FaultyKafka(Kafka):
     """One broker with three listeners."""
 
     def __init__(self, directory: Path, *, lock: int, heap_mb: int, announce: Callable[[str], None]) -> None:
-        super().__init__(directory, lock=lock, heap_mb=heap_mb, announce=announce)
+        quorum = Quorum({1: directory})
+        super().__init__(directory, lock=lock, heap_mb=heap_mb, announce=announce, node_id=1, quorum=quorum)
         self.port = ports.any_free()  # not the usual one, which somebody else may take while this broker is down
         self.proxied_port = ports.any_free()
         """Where the proxy has to connect to."""
