@@ -85,7 +85,7 @@ async def _of_database(config: "Config", database: "Database") -> "list[Check]":
     from usercenter.cli import outside_parts
     from usercenter.messaging.operations.doctor import look_at_database, look_at_work, unknown
 
-    found = await look_at_database(database)
+    found = await look_at_database(database, config.database.url)
     if found[0].state != "fine":
         return found
     found.append(await asyncio.to_thread(outside_parts.look_at_schema, config))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+import psycopg
 
 from usercenter.db import Database, DatabaseUnavailable, Transaction
 from usercenter.messaging import stops
@@ -48,7 +49,7 @@ def unknown(name: str, says: str, next_step: str) -> Check:
     return Check(name=name, state="unknown", says=says, next_step=next_step)
 
 
-async def look_at_database(database: Database) -> list[Check]:
+async def look_at_database(database: Database, url: str) -> list[Check]:
     """Whether PostgreSQL answers, and whether its clock is ours."""
     try:
         async with database.transaction() as tx:
@@ -56,9 +57,20 @@ async def look_at_database(database: Database) -> list[Check]:
             row = await tx.fetch_one("select clock_timestamp(), current_setting('server_version')")
             after = datetime.now(UTC)
     except DatabaseUnavailable as error:
-        return [unreachable("database", str(error), "start PostgreSQL, or correct `database.url`")]
+        says = await _why_not(url) or str(error)
+        return [unreachable("database", says, "start PostgreSQL, or correct `database.url`")]
     theirs, version = row or (before, "")
     return [fine("database", f"PostgreSQL {version}"), clock("clock of the database", theirs, before, after)]
+
+
+async def _why_not(url: str) -> str:
+    """What PostgreSQL, or the way there, has against a connection; a pool says only that it got none."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(url, connect_timeout=3)
+    except psycopg.Error as error:
+        return str(error).strip()
+    await connection.close()
+    return ""
 
 
 def clock(name: str, theirs: datetime, before: datetime, after: datetime) -> Check:
