@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from usercenter.cli import CHECK_FAILED, FINE, UNREACHABLE, WRONG_USAGE
-from usercenter.cli.terminal import plain
 
 BROKERS_ASKED: Final[list[str]] = []
 """Those of the configuration that this process's command works with, to be named when none of them answers."""
@@ -35,8 +34,9 @@ def explained() -> Iterator[None]:
         status = _status(error)
         if status is None:
             raise
-        lines = f"usercenter: {_told(error)}".split("\n")
-        print("\n".join(map(plain, lines)), file=sys.stderr)  # noqa: T201
+        from usercenter.cli.terminal import plain_lines
+
+        sys.stderr.write(f"usercenter: {plain_lines(_told(error))}\n")
         sys.exit(status)
 
 

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Annotated, Final
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
 from usercenter.cli.failures import BROKERS_ASKED, CommandFailed
 from usercenter.config import Config, Loaded, load
@@ -27,8 +28,14 @@ def loaded(path: Path | None) -> Loaded:
 
 
 def of_running(path: Path | None) -> Config:
-    """As `loaded`, with the addresses of the embedded parts that run in another terminal. Raises NothingRunning."""
+    """As `loaded`, with the addresses of the embedded parts that run in another terminal. Raises NothingRunning.
+
+    From here on the log of this process has errors alone, on stderr: stdout is for the command's data.
+    """
+    from usercenter import logs
+
     config = loaded(path).config
+    logs.configure(replace(config.logging, file="", level="error"))
     if config.embedded.is_enabled:
         config = embedded_parts().attached(config)
     BROKERS_ASKED[:] = config.kafka.brokers

@@ -22,6 +22,11 @@ def short(text: str, length: int) -> str:
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
+def plain_lines(text: str) -> str:
+    """As `plain`, but its lines stay lines."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
 def show(line: str = "") -> None:
     """A line of data, on stdout."""
     print(line)  # noqa: T201
