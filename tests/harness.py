@@ -16,6 +16,7 @@ import confluent_kafka
 import httpx
 import msgspec
 import psycopg
+from canaries import CANARIES
 from msgspec.structs import replace
 
 from usercenter import bootstrap
@@ -33,6 +34,7 @@ from usercenter.users.passwords import Passwords
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
+HOOKS: dict[str, list[Any]] = {"request": [CANARIES.sent], "response": [CANARIES.answered]}
 START_SECONDS = 90.0
 """A process may have to wait for its turn on a busy machine."""
 
@@ -77,7 +79,7 @@ class World:
         """The service in this process, with a client for its HTTP API."""
         async with (
             bootstrap.running(config or self.config, roles=roles, passwords=passwords, tracing=tracing) as service,
-            httpx.AsyncClient(base_url=service.url, timeout=30) as client,
+            httpx.AsyncClient(base_url=service.url, timeout=30, event_hooks=HOOKS) as client,
         ):
             yield service, client
 
@@ -120,6 +122,8 @@ class World:
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
             said, _ = await asyncio.wait_for(child.communicate(), PATIENCE_SECONDS)
+        if arguments[:1] != ("webhooks",):  # which tell a new secret, once, to whoever asked for it
+            CANARIES.hear(f"usercenter {arguments[0]}", said.decode())
         return child.returncode or 0, said.decode()
 
     async def rows(self, query: Any, *parameters: Any) -> list[Any]:
@@ -209,6 +213,7 @@ class Process:
         async for line in self.child.stderr:
             text = line.decode().rstrip()
             self.lines.append(text)
+            CANARIES.hear("a process's stderr", text)
             if " answers at " in text and not text.startswith("{"):
                 self.url = text.rsplit(" ", 1)[1]
                 self._is_up.set()
@@ -218,6 +223,9 @@ def config_of(parts: Running, database_url: str) -> Config:
     """A configuration with topics, groups and client ids that nobody else uses, and free ports."""
     mark = f"t{uuid4().hex[:10]}"
     config = parts.config
+    for line in config.tokens.private_key.splitlines()[1:-1]:
+        CANARIES.keep("private key", line)
+    CANARIES.keep("SMTP password", config.mail.password)
     kafka = replace(
         config.kafka,
         client_id=mark,

@@ -273,6 +273,7 @@ class Service:
             pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
+            troubles=self._post.troubles,
             notes=self.notes,
             tracing=self._tracing,
         )

@@ -25,4 +25,4 @@ async def note_failure(services: Services, user_id: UUID | None, origin: Origin)
     async with services.database.transaction() as tx:
         now = services.clock.now()
         await logins.note_failure(tx, user_id=user_id, ip_address=origin.ip_address, now=now)
-        await facts.tell_login_failure(tx, user_id, services.pseudonyms, now=now, traceparent=origin.traceparent)
+        await facts.tell_login_failure(tx, user_id, services.pseudonyms, now=now)

@@ -49,6 +49,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     kafka_state: Callable[[], KafkaState]
     problems: Callable[[], list[str]]
     """What keeps this process from working, by its own parts; without looking at the network."""
+    troubles: Callable[[], list[str]]
+    """What keeps messages from being sent, while people are served: no reason not to be ready."""
     notes: Callable[[], list[str]]
     """What is worth knowing beside it, and keeps nothing from working."""
     tracing: Tracing = UNTRACED

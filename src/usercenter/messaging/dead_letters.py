@@ -15,6 +15,7 @@ import structlog
 from usercenter.db import Transaction
 from usercenter.events import new_id
 from usercenter.messaging import outbox
+from usercenter.messaging.advice import TOO_LARGE
 from usercenter.messaging.fingerprints import fingerprint_of_text
 from usercenter.messaging.outbox import RawMessage, Row
 from usercenter.messaging.reasons import printable, storable
@@ -109,7 +110,8 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
         fingerprint=fingerprint_of_text("unsendable", error),
     )
     await _keep(tx, letter)
-    log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
+    facts = {"topic": topic, "event_type": row.type, "bytes": len(row.payload), "error": error}
+    log.error("kafka.message_unsendable", **facts, **TOO_LARGE.facts())
 
 
 def _uuid(text: str) -> UUID | None:

@@ -46,16 +46,13 @@ class RawMessage(NamedTuple):
     headers: dict[str, str]
 
 
-async def add(
-    tx: Transaction, *events: Event, traceparent: str | None = None, causes: Sequence[UUID | None] = ()
-) -> None:
+async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -> None:
     """Tell the world, in this transaction: the events are published if it commits, and never if it does not.
 
     Events with a sequence are also kept in the event_log for good. Per user, the order of the calls is the order in
     Kafka, provided that the caller holds the lock of the user's row. Does not commit.
 
-    `traceparent` says to which trace they belong; what a handler sends belongs to that of its cause, by `causation_id`
-    or by `causes`, one for each event.
+    `traceparent` says to which trace they belong; what a handler sends belongs to that of its `causation_id`.
     """
     if not events:
         return
@@ -67,10 +64,12 @@ async def add(
             event.type,
             event.stream,
             encode(event),
-            msgspec.json.encode(headers_of(event, traceparent=traceparent or carried_from(cause))).decode(),
+            msgspec.json.encode(
+                headers_of(event, traceparent=traceparent or carried_from(event.causation_id))
+            ).decode(),
             shard_of(event.user_id),
         )
-        for event, cause in zip(events, causes or [event.causation_id for event in events], strict=True)
+        for event in events
     ]
     await tx.execute(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)

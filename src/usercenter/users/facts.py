@@ -13,9 +13,7 @@ _NOBODY: Final = UUID(int=0)
 """Stands for every name that has no account."""
 
 
-async def tell_login_failure(
-    tx: Transaction, user_id: UUID | None, pseudonyms: Pseudonyms, *, now: datetime, traceparent: str | None = None
-) -> None:
+async def tell_login_failure(tx: Transaction, user_id: UUID | None, pseudonyms: Pseudonyms, *, now: datetime) -> None:
     """Tell on `user.analytics` that a password was wrong; `user_id` is None for a name without account."""
     fact = AnalyticsFact(id=new_id(), timestamp=now, user_id=pseudonyms.of(user_id or _NOBODY), metric="login_failures")
-    await outbox.add(tx, fact, traceparent=traceparent)
+    await outbox.add(tx, fact)
