@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from usercenter.cli.terminal import show
 from usercenter.measures import OURS, PROCESS, Measure
 
 _HEAD: Final = """# The metrics
@@ -19,11 +20,8 @@ the sum. All else is of the one process. `kafka_client_*` are the statistics of 
 
 
 def docs() -> None:
-    """Print the list of all metrics as one Markdown page.
-
-    Example: usercenter metrics docs > docs/metrics.md
-    """
-    print("\n".join(_lines()))  # noqa: T201
+    """Print the list of all metrics as one Markdown page."""
+    show("\n".join(_lines()))
 
 
 def _lines() -> Iterator[str]:

@@ -26,6 +26,7 @@ WITHOUT_JSON = {
     "user export": "has --format",
     "events schema": "prints JSON anyway",
     "events docs": "a page of Markdown",
+    "metrics docs": "a page of Markdown",
     "replay pause": "prints no data",
     "replay resume": "prints no data",
     "webhooks delete": "prints no data",
