@@ -30,9 +30,11 @@ def _extent(results: Results) -> str:
     """Whether this was all of the suite."""
     planned = sum(len(fault.planned) for fault in results.faults.values())
     made = sum(fault.made for fault in results.faults.values())
-    said = f"{made} tests were made" if made == planned else f"**{made} of {planned} tests were made, then it stopped**"
+    said = f"{made} of {planned} tests made"
+    if made < planned:
+        said = f"**{said}, then it stopped**"
     if results.left_out:
-        return f"{said}; **{results.left_out} tests of the suite were left out**"
+        return f"{said}; **it left out {results.left_out} tests of the suite**"
     return said
 
 
@@ -47,7 +49,7 @@ def _outcome(fault: Fault) -> str:
     """`9 of 9 pass`, and whatever there is to say beside it."""
     planned = len(fault.planned)
     if not fault.made:
-        return f"none of {planned} tests, the run was stopped before"
+        return f"none of {planned} made, the run stopped before"
     parts = [f"{len(fault.passed)} of {planned} pass"]
     if fault.failed:
         parts.append(f"**{len(fault.failed)} failed**")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PATH = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
 REDRIVE = ("dead-letters", "redrive", "--yes", "--stop-at", "100", "--patience", "60")
 REPLAY = ("replay", *(word for name in HANDLERS for word in ("--once-too", name, "--handler", name)), "--yes")
-HABITS = {"clerks": 4, "pause_seconds": 0.02, "register": 0, "delete": 0, "log_in": 1, "update": 20, "password": 0}
+HABITS = {"clerks": 4, "pause_seconds": 0.1, "register": 0, "delete": 0, "log_in": 1, "update": 20, "password": 0}
 """Users who stay, and change: the events of one who has gone have no effect any more."""
 
 Effect = tuple[str, UUID]
@@ -37,7 +37,7 @@ Begin = Callable[..., AbstractAsyncContextManager[Command]]
 async def test_a_redrive_under_load_killed_once_and_started_twice_gives_back_each_letter_once(
     world: World, clients: Callable[..., Clients], file: Path, figures: Figures
 ) -> None:
-    await redrive(world, clients, file, figures, letters=60, kills=1)
+    await redrive(world, clients, file, figures, letters=40, kills=1)
 
 
 async def test_a_replay_under_load_killed_once_and_started_twice_does_each_event_once(
@@ -53,7 +53,7 @@ async def test_a_replay_under_load_killed_once_and_started_twice_does_each_event
         assert "another process is at replay" in said
         await world.rows("update replays set beat_at = now() - make_interval(secs => %s) returning 1", STALE_SECONDS)
 
-    await replay(world, clients, file, figures, events=40, kills=1, then=refused_and_then_as_if_silent_for_long)
+    await replay(world, clients, file, figures, events=24, kills=1, then=refused_and_then_as_if_silent_for_long)
 
 
 @pytest.mark.long

@@ -44,16 +44,16 @@ def test_a_run_that_was_cut_says_where() -> None:
         report.figures("F1").note("at random", rounds=10, kills=20)
 
     assert outcome(report, "F1") == "5 of 10 pass, 5 of 10 made, then stopped"
-    assert outcome(report, "F2") == "none of 3 tests, the run was stopped before"
+    assert outcome(report, "F2") == "none of 3 made, the run stopped before"
     assert row(report, "F1 | at random")[2] == "**5 of 10 rounds, then stopped**"
-    assert "**5 of 13 tests were made, then it stopped**" in page(report.results)
+    assert "**5 of 13 tests made, then it stopped**" in page(report.results)
 
 
 def test_a_run_of_a_part_says_how_much_was_left_out() -> None:
     report = a_run({"F3": 1}, left_out=40)
     report.note_outcome("F3", "F3/0", "passed")
 
-    assert "1 tests were made; **40 tests of the suite were left out**" in page(report.results)
+    assert "1 of 1 tests made; **it left out 40 tests of the suite**" in page(report.results)
 
 
 def test_a_round_that_failed_has_no_figures_and_is_named() -> None:
