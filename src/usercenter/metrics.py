@@ -1,146 +1,98 @@
-"""Every metric of the service, in one list: name, kind, labels, meaning.
+"""The figures of one process; what they are is listed in `measures.py`.
 
 A service builds one `Metrics` at its start and hands it down; there is no global registry, so two services in one
-process (as in the tests) keep their figures apart. Labels never hold a user's id or foreign text: an event type that
-nobody declared is `other`.
+process (as in the tests) keep their figures apart.
 """
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from usercenter import measures
+from usercenter.measures import Measure
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
-_DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
     """The figures of one process."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        self._add_kafka(registry)
-        self._add_stores(registry)
-        self._add_work(registry)
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # else a second series for each, which nobody reads
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._add_kafka()
+        self._add_stores()
+        self._add_groups()
+        self._add_work()
+        self._add_clients()
 
-    def _add_kafka(self, registry: CollectorRegistry) -> None:
-        self.produced = Counter(
-            "kafka_producer_messages_total",
-            "Messages that Kafka has acknowledged.",
-            ("topic", "event_type"),
-            registry=registry,
-        )
-        self.produce_errors = Counter(
-            "kafka_producer_errors_total",
-            "Messages that Kafka did not acknowledge; they stay in the outbox and are sent again.",
-            ("topic", "event_type", "error"),
-            registry=registry,
-        )
-        self.consumed = Counter(
-            "kafka_consumer_messages_total",
-            "Messages read from Kafka by a consumer group, repeated and unknown ones included.",
-            ("topic", "event_type", "group"),
-            registry=registry,
-        )
-        self.consume_errors = Counter(
-            "kafka_consumer_errors_total",
-            "Messages that a group could not handle at once: undecodable, or failed in a handler; and client errors.",
-            ("topic", "event_type", "group", "error"),
-            registry=registry,
-        )
-        self.records_lost = Counter(
-            "usercenter_records_lost_total",
-            "Records that the topic's retention deleted before the group had read them; event_log still has them.",
-            ("group", "topic"),
-            registry=registry,
-        )
-        self.repeated = Counter(
-            "usercenter_repeated_messages_total",
-            "Messages that the inbox already knew, and that had no second effect.",
-            ("group",),
-            registry=registry,
-        )
+    def _add_kafka(self) -> None:
+        self.produced = self._counter(measures.PRODUCED)
+        self.produce_errors = self._counter(measures.PRODUCE_ERRORS)
+        self.consumed = self._counter(measures.CONSUMED)
+        self.consume_errors = self._counter(measures.CONSUME_ERRORS)
+        self.records_lost = self._counter(measures.RECORDS_LOST)
+        self.repeated = self._counter(measures.REPEATED)
 
-    def _add_stores(self, registry: CollectorRegistry) -> None:
-        self.outbox_depth = Gauge("usercenter_outbox_depth", "Messages not yet in Kafka.", registry=registry)
-        self.outbox_oldest = Gauge(
-            "usercenter_outbox_oldest_timestamp_seconds",
-            "When the oldest message that is not yet in Kafka was committed (Unix time); 0 when there is none.",
-            registry=registry,
-        )
-        self.tasks = Gauge(
-            "usercenter_tasks",
-            "Tasks by state: waiting (never failed yet) or parked (failed, or behind one of its lane that failed).",
-            ("handler", "state"),
-            registry=registry,
-        )
-        self.dead_letters = Gauge(
-            "usercenter_dead_letters", "Dead letters that nobody has settled.", ("handler",), registry=registry
-        )
-        self.breaker_open = Gauge(
-            "usercenter_breaker_open",
-            "Outside handlers (of one with lanes of its own: their number) that are left alone: the other side fails.",
-            ("handler",),
-            registry=registry,
-        )
-        self.cache_reads = Counter(
-            "usercenter_cache_reads_total",
-            "Reads of a user by what the cache said: hit, miss, unreachable (PostgreSQL answered then).",
-            ("outcome",),
-            registry=registry,
-        )
-        self.cache_stale = Histogram(
-            "usercenter_cache_stale_seconds",
-            "From the commit of a change to the cache that knows it.",
-            buckets=_DELAYS,
-            registry=registry,
-        )
-        self.leased_shards = Gauge(
-            "usercenter_leased_shards", "Shards that this process owns.", ("kind",), registry=registry
-        )
+    def _add_stores(self) -> None:
+        self.outbox_depth = self._gauge(measures.OUTBOX_DEPTH)
+        self.outbox_oldest = self._gauge(measures.OUTBOX_OLDEST)
+        self.tasks = self._gauge(measures.TASKS)
+        self.dead_letters = self._gauge(measures.DEAD_LETTERS)
+        self.stopped = self._gauge(measures.STOPPED)
+        self.breaker_open = self._gauge(measures.BREAKER_OPEN)
+        self.cache_reads = self._counter(measures.CACHE_READS)
+        self.cache_stale = self._histogram(measures.CACHE_STALE)
+        self.leased_shards = self._gauge(measures.LEASED_SHARDS)
 
-    def _add_work(self, registry: CollectorRegistry) -> None:
-        self.handled = Counter(
-            "usercenter_handled_total",
-            "Events that a handler has dealt with, by outcome: done, failed (to be retried), dead.",
-            ("handler", "outcome"),
-            registry=registry,
-        )
-        self.handler_seconds = Histogram(
-            "usercenter_handler_duration_seconds",
-            "One run of a handler; record handlers run once for all events of their type in a batch.",
-            ("handler",),
-            buckets=_DURATIONS,
-            registry=registry,
-        )
-        self.effect_delay = Histogram(
-            "usercenter_effect_delay_seconds",
-            "From the commit of an event to its committed effect.",
-            ("handler",),
-            buckets=_DELAYS,
-            registry=registry,
-        )
-        self.batch_seconds = Histogram(
-            "usercenter_batch_duration_seconds",
-            "One batch of a consumer group, transaction included.",
-            ("group",),
-            buckets=_DURATIONS,
-            registry=registry,
-        )
-        self.requests = Histogram(
-            "usercenter_http_request_duration_seconds",
-            "Answered HTTP requests by route and status.",
-            ("method", "route", "status"),
-            buckets=_DURATIONS,
-            registry=registry,
-        )
+    def _add_groups(self) -> None:
+        self.group_behind = self._gauge(measures.GROUP_BEHIND)
+        self.group_lag = self._gauge(measures.GROUP_LAG)
+        self.group_drain = self._gauge(measures.GROUP_DRAIN)
+        self.handler_behind = self._gauge(measures.HANDLER_BEHIND)
+        self.snapshot_time = self._gauge(measures.SNAPSHOT_TIME)
+        self.unaccounted = self._gauge(measures.UNACCOUNTED)
+
+    def _add_work(self) -> None:
+        self.handled = self._counter(measures.HANDLED)
+        self.handler_seconds = self._histogram(measures.HANDLER_SECONDS)
+        self.effect_delay = self._histogram(measures.EFFECT_DELAY)
+        self.batch_seconds = self._histogram(measures.BATCH_SECONDS)
+        self.requests = self._histogram(measures.REQUESTS)
+
+    def _add_clients(self) -> None:
+        self.client_in_flight = self._gauge(measures.CLIENT_IN_FLIGHT)
+        self.client_queued = self._gauge(measures.CLIENT_QUEUED)
+        self.client_round_trip = self._gauge(measures.CLIENT_ROUND_TRIP)
+        self.client_brokers_up = self._gauge(measures.CLIENT_BROKERS_UP)
+        self.client_retries = self._counter(measures.CLIENT_RETRIES)
+        self.client_errors = self._counter(measures.CLIENT_ERRORS)
+        self.client_reconnects = self._counter(measures.CLIENT_RECONNECTS)
+        self.client_rebalances = self._counter(measures.CLIENT_REBALANCES)
 
     def text(self) -> bytes:
         """All figures in Prometheus's text format; touches neither Kafka nor the database."""
         return generate_latest(self.registry)
+
+    def _counter(self, measure: Measure) -> Counter:
+        _check(measure, "counter")
+        return Counter(measure.name, measure.meaning, measure.labels, registry=self.registry)
+
+    def _gauge(self, measure: Measure) -> Gauge:
+        _check(measure, "gauge")
+        return Gauge(measure.name, measure.meaning, measure.labels, registry=self.registry)
+
+    def _histogram(self, measure: Measure) -> Histogram:
+        _check(measure, "histogram")
+        return Histogram(measure.name, measure.meaning, measure.labels, buckets=measure.buckets, registry=self.registry)
+
+
+def _check(measure: Measure, kind: str) -> None:
+    """The list and the code say the same, or nothing starts."""
+    if measure.kind != kind:
+        raise ValueError(f"measures.py lists {measure.name} as a {measure.kind}, and metrics.py makes a {kind} of it")

@@ -56,8 +56,9 @@ def _no_http(reason: str) -> bytes:
 class HttpServer:
     """An ASGI application on a TCP port."""
 
-    def __init__(self, application: Any, settings: Settings, *, port: int) -> None:
-        self._socket = _bind(settings.host, port)
+    def __init__(self, application: Any, settings: Settings, *, port: int, setting: str = "port") -> None:
+        """Holds the port from now on. `setting` is the one below `server` that says which. Raises PortTaken."""
+        self._socket = _bind(settings.host, port, setting)
         self._server = _Quiet(
             uvicorn.Config(
                 application,
@@ -97,7 +98,7 @@ class HttpServer:
         self._socket.close()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # with the protocol said, asyncio sets TCP_NODELAY: else each answer waits 40 ms for the client's delayed ACK
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -107,8 +108,9 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortTaken(
-            f"{host}:{port} cannot be used ({error.strerror}): stop what listens there, or choose another port, "
-            "say USERCENTER_SERVER__PORT=8090"
+            f"{host}:{port} cannot be used ({error.strerror}): stop what listens there, or give this process a port of "
+            f"its own, say USERCENTER_SERVER__{setting.upper()}=8090 (0 takes a free one, which the log line "
+            "service.started names)"
         ) from error
     listener.set_inheritable(False)
     return listener

@@ -9,6 +9,11 @@ from collections import defaultdict
 import httpx
 import pytest
 from harness import World, eventually
+from msgspec.structs import replace
+
+from usercenter import bootstrap
+from usercenter.clock import SystemClock
+from usercenter.server import PortTaken
 
 
 async def test_two_workers_share_a_group_and_one_killed_in_mid_stream_loses_and_doubles_nothing(world: World) -> None:
@@ -83,6 +88,14 @@ async def test_a_taken_port_is_an_error_that_names_the_setting(world: World) -> 
 
     assert status == 1
     assert "USERCENTER_SERVER__PORT" in said
+
+
+async def test_a_second_worker_on_one_machine_needs_a_monitoring_port_of_its_own(world: World) -> None:
+    async with world.process(roles="relay") as process:
+        port = int(process.url.rsplit(":", 1)[1])
+        taken = replace(world.config, server=replace(world.config.server, monitoring_port=port))
+        with pytest.raises(PortTaken, match=r"USERCENTER_SERVER__MONITORING_PORT=\d+ \(0 takes a free one"):
+            bootstrap.Service(taken, roles=("relay",), clock=SystemClock(), passwords=None)
 
 
 @pytest.mark.parametrize("roles", ["", "api,cook"])

@@ -2,15 +2,15 @@
 
 from typing import Any
 
+from usercenter.cli import UNREACHABLE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import show_json, show_table
 
 
-def brokers(*, json: bool = False, versions: bool = False, config: ConfigFile = None) -> None:
+def brokers(*, json: Json = False, versions: bool = False, config: ConfigFile = None) -> None:
     """List the brokers: where they are, whether they can be reached, their version, and which one is the controller.
-
-    Example: usercenter brokers
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def brokers(*, json: bool = False, versions: bool = False, config: ConfigFile = 
     if json:
         show_json(state)
     if not state.is_reachable:
-        raise CommandFailed(f"{state.error}; {state.next_step}", status=3)
+        raise CommandFailed(f"{state.error}; {state.next_step}", status=UNREACHABLE)
     if json:
         return
     rows = [(each.id, each.address, each.release, _role(state, each.id), each.error) for each in state.brokers]

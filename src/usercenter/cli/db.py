@@ -1,17 +1,14 @@
 """`usercenter db`."""
 
-import sys
-
 from usercenter.cli import UNREACHABLE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import show, show_json
 
 
 def upgrade(*, config: ConfigFile = None) -> None:
-    """Bring the schema up to this version of the code; does nothing when it is.
-
-    Example: usercenter db upgrade
-    """
+    """Bring the schema up to this version of the code; does nothing when it is."""
     from sqlalchemy.exc import OperationalError
 
     from usercenter import migrations
@@ -22,14 +19,11 @@ def upgrade(*, config: ConfigFile = None) -> None:
         raise CommandFailed(str(error)) from error
     except OperationalError as error:
         raise CommandFailed(f"PostgreSQL cannot do it: {error.orig}", status=UNREACHABLE) from error
-    print(f"schema: {before or 'empty'} → {after}", file=sys.stderr)  # noqa: T201
+    say(f"schema: {before or 'empty'} → {after}")
 
 
-def current(*, config: ConfigFile = None) -> int:
-    """Print the schema's revision; status 1 when it is not the one that this code needs.
-
-    Example: usercenter db current
-    """
+def current(*, json: Json = False, config: ConfigFile = None) -> int:
+    """Print the schema's revision; status 1 when it is not the one that this code needs."""
     from sqlalchemy.exc import OperationalError
 
     from usercenter import migrations
@@ -38,7 +32,10 @@ def current(*, config: ConfigFile = None) -> int:
         found = migrations.current(of_running(config).database.url)
     except OperationalError as error:
         raise CommandFailed(f"PostgreSQL cannot be reached: {error.orig}", status=UNREACHABLE) from error
-    print(found or "empty")  # noqa: T201
+    if json:
+        show_json({"revision": found, "needed": migrations.head()})
+    else:
+        show(found or "empty")
     if found != migrations.head() and not migrations.is_ahead(found):
         raise CommandFailed(f"this code needs {migrations.head()}: run `usercenter db upgrade`")
     return 0

@@ -46,10 +46,7 @@ def list_(
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """List dead letters, the latest first: those that nobody has settled.
-
-    Example: usercenter dead-letters list --handler send_mail --since 24h
-    """
+    """List dead letters, the latest first: those that nobody has settled."""
     from usercenter.messaging.operations import letter_queries, views
 
     async def look(parts: "Workshop") -> list["Letter"]:
@@ -73,10 +70,7 @@ def list_(
 
 
 def causes(*, which: Which | None = None, limit: Limit = 50, json: Json = False, config: ConfigFile = None) -> None:
-    """Group the open letters by what they died of: handler, cause and type of event; the most frequent first.
-
-    Example: usercenter dead-letters causes --since 24h
-    """
+    """Group the open letters by what they died of: handler, cause and type of event; the most frequent first."""
     found = work(config, lambda parts: _causes(parts, filter_of(which), limit=limit))
     if json:
         show_json(found)
@@ -87,10 +81,7 @@ def causes(*, which: Which | None = None, limit: Limit = 50, json: Json = False,
 def show_letter(
     id: LetterId, /, *, unmasked: Unmasked = False, by: By = None, json: Json = False, config: ConfigFile = None
 ) -> None:
-    """Show all that is known of one letter.
-
-    Example: usercenter dead-letters show 42
-    """
+    """Show all that is known of one letter."""
     from usercenter.messaging.operations import audit, letter_queries, views
 
     async def look(parts: "Workshop") -> "Letter | None":
@@ -128,8 +119,6 @@ def retry(
 
     One letter by its number at once; many by options: without --yes it only says which, and prints a token that means
     exactly these.
-
-    Example: usercenter dead-letters retry --user 0197c0de-0000-7000-8000-000000000001 --yes
     """
     from usercenter.messaging.operations import letters
 
@@ -155,10 +144,7 @@ def discard(
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
-    """Put letters away for good, with the reason; they stay in the table. Without --yes it only says which.
-
-    Example: usercenter dead-letters discard 42 --reason "test data" --yes
-    """
+    """Put letters away for good, with the reason; they stay in the table. Without --yes it only says which."""
     from usercenter.messaging.operations import letters
 
     async def do(parts: "Workshop") -> "DryRun | Result":

@@ -13,7 +13,8 @@ from rich.console import Console
 from usercenter import logs
 from usercenter.bootstrap import ROLES
 from usercenter.cli import CHECK_FAILED, FINE
-from usercenter.cli.process import run_until_stopped, say, service
+from usercenter.cli.operating import say
+from usercenter.cli.process import run_until_stopped, service
 from usercenter.cli.settings import ConfigFile, loaded
 from usercenter.cli.tour import Tour
 from usercenter.config import Config
@@ -28,8 +29,6 @@ def demo(*, config: ConfigFile = None) -> int:
 
     Starts Apache Kafka, PostgreSQL, Valkey and a mail catcher where the configuration names none, on fresh data. On a
     terminal it stays up afterwards; elsewhere it ends with 0 if every effect arrived, and with 1 if not.
-
-    Example: usercenter demo
     """
     settings = _for_demo(loaded(config).config)
     logs.configure(settings.logging, to_stderr=False)

@@ -1,6 +1,5 @@
 """`usercenter events`."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,42 +7,39 @@ import msgspec
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, say
 from usercenter.cli.settings import ConfigFile, loaded
+from usercenter.cli.terminal import plain, plain_lines, show_json, show_table
+from usercenter.cli.terminal import show as show_line
 
 if TYPE_CHECKING:
     from usercenter.cli.catalogue import Catalogue
 
 
-def list_(*, json: bool = False, config: ConfigFile = None) -> None:
-    """List every event that the service knows, its extensions' too: topic, owner, handlers.
-
-    Example: usercenter events list
-
-    Parameters
-    ----------
-    json: Print JSON.
-    """
+def list_(*, json: Json = False, config: ConfigFile = None) -> None:
+    """List every event that the service knows, its extensions' too: topic, owner, handlers."""
     catalogue = _catalogue(config)
     rows = [catalogue.row(event_class) for event_class in catalogue.classes.values()]
     if json:
-        print(msgspec.json.encode(rows).decode())  # noqa: T201
+        show_json(rows)
         return
-    widths = [max(len(getattr(row, name)) for row in rows) for name in ("type", "topic", "owner")]
-    for row in rows:
-        handlers = ", ".join(row.handlers) or "-"
-        print(f"{row.type:<{widths[0]}}  {row.topic:<{widths[1]}}  {row.owner:<{widths[2]}}  {handlers}")  # noqa: T201
+    table = [(row.type, row.topic, row.owner, ", ".join(row.handlers) or "-") for row in rows]
+    show_table(("TYPE", "TOPIC", "OWNER", "HANDLERS"), table)
 
 
-def show(type: str, /, *, config: ConfigFile = None) -> None:  # the argument's own word
-    """Show one event: what it means, its fields, who reacts to it, and an example of the wire format.
-
-    Example: usercenter events show user.registered
-    """
+def show(type: str, /, *, json: Json = False, config: ConfigFile = None) -> None:  # the argument's own word
+    """Show one event: what it means, its fields, who reacts to it, and an example of the wire format."""
     from usercenter.events.page import section
+    from usercenter.events.schema import schema_of
 
     catalogue = _catalogue(config)
     event_class = catalogue.one(type)
-    print(section(event_class, catalogue.reactions.get(event_class, ())).strip())  # noqa: T201
+    text = section(event_class, catalogue.reactions.get(event_class, ())).strip()
+    if json:
+        row = msgspec.structs.asdict(catalogue.row(event_class))
+        show_json({**row, "page": text, "schema": schema_of(event_class)})
+    else:
+        show_line(plain_lines(text))
 
 
 def schema(
@@ -55,8 +51,6 @@ def schema(
 ) -> None:
     """Print the JSON Schema (2020-12) of one event, or of all by type; or all topics as an AsyncAPI 3.0 document.
 
-    Example: usercenter events schema --asyncapi > asyncapi.json
-
     Parameters
     ----------
     asyncapi: One document with topics, messages, keys and headers, for code generators and catalogues.
@@ -67,20 +61,18 @@ def schema(
     if asyncapi and type is not None:
         raise CommandFailed("--asyncapi is about all events; leave the type out", status=WRONG_USAGE)
     if asyncapi:
-        _print(catalogue.asyncapi())
+        show_json(catalogue.asyncapi())
     elif type is not None:
-        _print(schema_of(catalogue.one(type)))
+        show_json(schema_of(catalogue.one(type)))
     else:
-        _print({name: schema_of(each) for name, each in catalogue.classes.items()})
+        show_json({name: schema_of(each) for name, each in catalogue.classes.items()})
 
 
-def check(*, write: bool = False, config: ConfigFile = None) -> int:
+def check(*, write: bool = False, json: Json = False, config: ConfigFile = None) -> int:
     """Compare today's classes with the stored schemas of all earlier versions; status 1 when something breaks.
 
     Both ways: today's code must read every message ever written, and earlier readers must read today's. An extension's
     schemas lie in a folder `schemas` beside its module.
-
-    Example: usercenter events check --write
 
     Parameters
     ----------
@@ -88,37 +80,40 @@ def check(*, write: bool = False, config: ConfigFile = None) -> int:
     """
     from usercenter.events import history
 
-    catalogue, is_fine = _catalogue(config), True
-    for folder, classes in catalogue.by_folder.items():
+    found: list[dict[str, str]] = []
+    stored: list[dict[str, str]] = []
+    for folder, classes in _catalogue(config).by_folder.items():
         by_type = {each.__struct_config__.tag: each for each in classes}
         for finding in history.check(classes, folder):
-            for problem in finding.problems:
-                is_fine = False
-                print(f"{finding.type}: {problem}; give the new form a new type instead")  # noqa: T201
+            of_type = {"type": finding.type}
+            found += [
+                of_type | {"problem": f"{each}; give the new form a new type instead"} for each in finding.problems
+            ]
             if finding.is_new and write:
-                print(f"{finding.type}: stored as {history.write(by_type[finding.type], folder)}")  # noqa: T201
+                stored.append(of_type | {"file": str(history.write(by_type[finding.type], folder))})
             elif finding.is_new:
-                is_fine = False
-                print(f"{finding.type}: compatible, but not stored; run `usercenter events check --write`")  # noqa: T201
-    print("every version can be read by every other" if is_fine else "not fine", file=sys.stderr)  # noqa: T201
+                found.append(of_type | {"problem": "compatible, but not stored; run `usercenter events check --write`"})
+    is_fine = not found
+    if json:
+        show_json({"is_fine": is_fine, "problems": found, "stored": stored})
+    for each in [] if json else found:
+        show_line(plain(f"{each['type']}: {each['problem']}"))
+    for each in [] if json else stored:
+        show_line(plain(f"{each['type']}: stored as {each['file']}"))
+    say("every version can be read by every other" if is_fine else "not fine")
     return FINE if is_fine else CHECK_FAILED
 
 
 def docs(*, config: ConfigFile = None) -> None:
-    """Print the catalogue of all events as one Markdown page.
-
-    Example: usercenter events docs > docs/events.md
-    """
+    """Print the catalogue of all events as one Markdown page."""
     from usercenter.events.page import page
 
     catalogue = _catalogue(config)
-    print(page(list(catalogue.classes.values()), catalogue.reactions))  # noqa: T201
+    show_line(plain_lines(page(list(catalogue.classes.values()), catalogue.reactions)))
 
 
-def new(type: str, /, *, folder: Path = Path()) -> None:  # the argument's own word
+def new(type: str, /, *, folder: Path = Path(), json: Json = False) -> None:  # the argument's own word
     """Write a new event: one file with class, handler and extension, and its test beside it. Overwrites nothing.
-
-    Example: usercenter events new user.profile_updated --folder acme
 
     Parameters
     ----------
@@ -127,16 +122,15 @@ def new(type: str, /, *, folder: Path = Path()) -> None:  # the argument's own w
     from usercenter.cli import new_event
 
     module, files = new_event.write(type, folder)
-    for file in files:
-        print(file)  # noqa: T201
-    print(f"\n{new_event.next_steps(type, module, files[1])}", file=sys.stderr)  # noqa: T201
+    if json:
+        show_json([str(file) for file in files])
+    for file in [] if json else files:
+        show_line(plain(str(file)))
+    for line in ("", *new_event.next_steps(type, module, files[1]).splitlines()):
+        say(line)
 
 
 def _catalogue(config: Path | None) -> "Catalogue":
     from usercenter.cli.catalogue import Catalogue
 
     return Catalogue(loaded(config).config)
-
-
-def _print(document: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())  # noqa: T201

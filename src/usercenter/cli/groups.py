@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import say
+from usercenter.cli.operating import Json, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
 
@@ -19,15 +19,8 @@ _INBOX = (
 )
 
 
-def list_(*, json: bool = False, config: ConfigFile = None) -> None:
-    """List the consumer groups of the brokers, with how far they are behind.
-
-    Example: usercenter groups list
-
-    Parameters
-    ----------
-    json: Print JSON.
-    """
+def list_(*, json: Json = False, config: ConfigFile = None) -> None:
+    """List the consumer groups of the brokers, with how far they are behind."""
     from usercenter.messaging import consumer_groups
 
     kafka = of_running(config).kafka
@@ -39,15 +32,8 @@ def list_(*, json: bool = False, config: ConfigFile = None) -> None:
     show_table(("group", "state", "members", "topics", "lag", "seconds behind"), rows)
 
 
-def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
-    """Describe one group: its members, and in each partition what is committed, the lag in records and in seconds.
-
-    Example: usercenter groups describe usercenter
-
-    Parameters
-    ----------
-    json: Print JSON.
-    """
+def describe(name: str, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Describe one group: its members, and in each partition what is committed, the lag in records and in seconds."""
     from usercenter.messaging import consumer_groups
 
     group = consumer_groups.describe(of_running(config).kafka, name)
@@ -71,20 +57,17 @@ def reset_offsets(
     *,
     to: Annotated[str | None, Parameter(name="--to")] = None,
     shift_by: int | None = None,
-    yes: bool = False,
-    json: bool = False,
+    yes: Yes = False,
+    json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Let a group go on somewhere else; without --yes only show where. Refused while the group is running.
-
-    Example: usercenter groups reset-offsets usercenter --to 2026-11-23T00:00:00Z
 
     Parameters
     ----------
     to: `earliest`, `latest`, an offset, or a moment (ISO 8601; without a zone: UTC).
     shift_by: So many records forwards, or (negative) backwards.
     yes: Do it.
-    json: Print JSON.
     """
     from usercenter.messaging import consumer_groups
 

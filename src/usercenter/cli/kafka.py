@@ -7,8 +7,6 @@ def kafka(tool: str, /, *arguments: str) -> int:
     """Run one of Kafka's own tools against the configured brokers; all that follows its name goes to the tool.
 
     Tools: console-consumer, console-producer, topics, consumer-groups, configs, broker-api-versions.
-
-    Example: usercenter kafka console-consumer --topic user.events --from-beginning
     """
     embedded_parts()
     from usercenter.embedded.kafka_tools import run_tool

@@ -1,12 +1,13 @@
 """`usercenter mail`."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, say
 from usercenter.cli.settings import ConfigFile, loaded
+from usercenter.cli.terminal import plain_lines, show, show_json
 
 
 def preview(
@@ -16,12 +17,10 @@ def preview(
     locale: str = "en",
     channel: Literal["mail", "sms"] = "mail",
     html: Path | None = None,
+    json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Print a mail or an SMS as a user would get it, with sample data; nothing is sent.
-
-    Example: usercenter mail preview welcome --locale zh-CN --html welcome.html
-    Example: usercenter mail preview status_changed --channel sms
 
     Parameters
     ----------
@@ -35,7 +34,11 @@ def preview(
     mail = loaded(config).config.mail
     if channel == "sms" and html is not None:
         raise CommandFailed("an SMS has no HTML; leave --html out", status=WRONG_USAGE)
-    print((preview_text if channel == "sms" else mail_of)(template, locale, mail=mail))  # noqa: T201
+    text = (preview_text if channel == "sms" else mail_of)(template, locale, mail=mail)
+    if json:
+        show_json({"template": template, "locale": locale, "channel": channel, "text": text})
+    else:
+        show(plain_lines(text))
     if html is not None:
         html.write_text(preview_html(template, locale, mail=mail), encoding="utf-8")
-        print(f"HTML written to {html}", file=sys.stderr)  # noqa: T201
+        say(f"HTML written to {html}")

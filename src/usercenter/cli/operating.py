@@ -99,14 +99,9 @@ def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
     """Do this with the parts of the configured service; it need not run."""
 
     async def run() -> T:
-        from msgspec.structs import replace
-
-        from usercenter import logs
         from usercenter.bootstrap import workshop
 
-        config = of_running(path)
-        logs.configure(replace(config.logging, file="", level="error"))
-        async with workshop(config) as parts:
+        async with workshop(of_running(path)) as parts:
             return await job(parts)
 
     return asyncio.run(run())
@@ -127,4 +122,4 @@ def who(by: str | None) -> str:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, on stderr."""
-    print(plain(text), file=sys.stderr)  # noqa: T201
+    print(plain(text), file=sys.stderr, flush=True)  # noqa: T201

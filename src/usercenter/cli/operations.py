@@ -20,10 +20,7 @@ Kind = Annotated[str | None, Parameter(help="letters.retry, letters.discard, red
 
 
 def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
-    """List what operators did, the latest first.
-
-    Example: usercenter operations list --kind redrive
-    """
+    """List what operators did, the latest first."""
     from usercenter.messaging.operations import audit
 
     async def look(parts: "Workshop") -> "list[Operation]":
@@ -52,10 +49,7 @@ def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: C
 
 
 def show_operation(id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Show one operation with its selection.
-
-    Example: usercenter operations show 0197c0de-0000-7000-8000-000000000001
-    """
+    """Show one operation with its selection."""
     from usercenter.messaging.operations import audit
 
     async def look(parts: "Workshop") -> "Operation | None":

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -56,11 +55,6 @@ async def _with_parts(stack: AsyncExitStack, config: Config, announce: Announce)
     parts = await stack.enter_async_context(embedded.running(config, announce=announce))
     await asyncio.to_thread(migrations.upgrade, parts.config.database.url)
     return parts.config, parts
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:

@@ -54,8 +54,6 @@ def redrive(
     With --preview it tries today's handlers in transactions that are rolled back, and says what would come of each
     letter; status 1 when some would fail or must stay. With --yes it gives back the canary, then the rest, and stops
     when too many fail again: status 1. Ctrl-C stops it; run it again to go on.
-
-    Example: usercenter dead-letters redrive --handler send_mail --preview
     """
     found = filter_of(which)
     if preview:

@@ -11,6 +11,7 @@ from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import By, Json, Moment, Reason, Yes, say, who, work
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
@@ -35,6 +36,7 @@ def start(
     rate: Annotated[int | None, Parameter(help="At most so many events a second.")] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Only say what it would do.")] = False,
     yes: Yes = False,
+    json: Json = False,
     by: By = None,
     reason: Reason = None,
     config: ConfigFile = None,
@@ -43,8 +45,6 @@ def start(
 
     Handlers whose second run is not harmless (mails, webhooks, sums) are refused unless --once-too names them again.
     Ctrl-C pauses it. An event that fails is parked in its lane, as at any other time.
-
-    Example: usercenter replay --handler write_login_log --from 24h --yes
     """
     if missing != (group is not None) or missing == bool(handler):
         raise CommandFailed("say --handler NAME, or --missing --group NAME", status=WRONG_USAGE)
@@ -62,7 +62,10 @@ def start(
             names = list(dict.fromkeys([*(handler or []), *(once_too or [])]))
             wish = Wish(handlers=names, once_too=once_too or [], since=since, until=until, user_id=user)
             forecast, id_ = await _wished(parts, wish, is_real, by=who(by), reason=reason, rate=rate)
-        _say_forecast(forecast)
+        if json:
+            show_json({"is_begun": id_ is not None, "replay": id_, "forecast": forecast})
+        else:
+            _show_forecast(forecast)
         if id_ is None:
             say("nothing was done; with --yes it begins")
             return FINE
@@ -72,10 +75,7 @@ def start(
 
 
 def resume(id_: ReplayId, /, *, config: ConfigFile = None) -> int:
-    """Go on with a replay that was paused or killed, from where it stands.
-
-    Example: usercenter replay resume 0197c0de-0000-7000-8000-000000000001
-    """
+    """Go on with a replay that was paused or killed, from where it stands."""
     settings = of_running(config)
 
     async def do(parts: "Workshop") -> int:
@@ -85,10 +85,7 @@ def resume(id_: ReplayId, /, *, config: ConfigFile = None) -> int:
 
 
 def pause(id_: ReplayId, /, *, config: ConfigFile = None) -> None:
-    """Let a replay stop after the events in hand, wherever it runs.
-
-    Example: usercenter replay pause 0197c0de-0000-7000-8000-000000000001
-    """
+    """Let a replay stop after the events in hand, wherever it runs."""
 
     async def do(parts: "Workshop") -> None:
         from usercenter.messaging.operations import replays
@@ -101,18 +98,13 @@ def pause(id_: ReplayId, /, *, config: ConfigFile = None) -> None:
 
 
 def status(id_: UUID | None = None, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Say how far the latest replays are, or one of them.
-
-    Example: usercenter replay status
-    """
+    """Say how far the latest replays are, or one of them."""
 
     async def do(parts: "Workshop") -> "Sequence[Replay]":
         from usercenter.messaging.operations import replays
 
         async with parts.database.transaction() as tx:
             return await replays.latest(tx) if id_ is None else [await replays.find(tx, id_)]
-
-    from usercenter.cli.terminal import show_json, show_table
 
     found = work(config, do)
     if json:
@@ -185,11 +177,9 @@ async def _go_on(parts: "Workshop", config: "Config", id_: UUID) -> int:
     return FINE if replay.state == "done" and not replay.failed else CHECK_FAILED
 
 
-def _say_forecast(forecast: "Forecast") -> None:
-    from usercenter.cli.terminal import show, show_table
-
+def _show_forecast(forecast: "Forecast") -> None:
     rows = [[each.type, each.events, each.erased, " ".join(each.handlers)] for each in forecast.lines]
-    show(f"group {forecast.group}: {forecast.total} events")
+    show(plain(f"group {forecast.group}: {forecast.total} events"))
     show_table(["type", "events", "erased", "handlers"], rows)
     if forecast.unknown:
         show(f"{forecast.unknown} more events are of types that this configuration does not know; they are left out")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from usercenter.cli.operating import say
+
 if TYPE_CHECKING:
     from usercenter.messaging.operations.replays import Replay
 
@@ -64,7 +66,7 @@ class Lines:
         if self._now() - self._said_at < _LINE_EVERY_SECONDS and replay.position < replay.total:
             return
         self._said_at = self._now()
-        print(line(replay, rate), file=sys.stderr, flush=True)  # noqa: T201
+        say(line(replay, rate))
 
 
 def line(replay: "Replay", rate: float) -> str:

@@ -9,7 +9,8 @@ from usercenter import logs
 from usercenter.bootstrap import ROLES, Role
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.process import run_until_stopped, say, service
+from usercenter.cli.operating import say
+from usercenter.cli.process import run_until_stopped, service
 from usercenter.cli.settings import ConfigFile, loaded
 
 
@@ -18,10 +19,7 @@ def run(
     roles: Annotated[str, Parameter(help="Which work this process does: any of api,relay,worker.")] = ",".join(ROLES),
     config: ConfigFile = None,
 ) -> int:
-    """Run the service until Ctrl-C or SIGTERM; then nothing new is begun, and what is in hand is finished.
-
-    Example: usercenter run --roles relay,worker
-    """
+    """Run the service until Ctrl-C or SIGTERM; then nothing new is begun, and what is in hand is finished."""
     settings = loaded(config).config
     chosen = _roles(roles)
     logs.configure(settings.logging)

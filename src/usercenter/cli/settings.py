@@ -7,8 +7,9 @@ from types import ModuleType
 from typing import Annotated, Final
 
 from cyclopts import Parameter
+from msgspec.structs import replace
 
-from usercenter.cli.failures import CommandFailed
+from usercenter.cli.failures import BROKERS_ASKED, CommandFailed
 from usercenter.config import Config, Loaded, load
 
 DEFAULT_FILE: Final = Path("configs/config.yaml")
@@ -27,12 +28,18 @@ def loaded(path: Path | None) -> Loaded:
 
 
 def of_running(path: Path | None) -> Config:
-    """As `loaded`, with the addresses of the embedded parts that run in another terminal. Raises NothingRunning."""
+    """As `loaded`, with the addresses of the embedded parts that run in another terminal. Raises NothingRunning.
+
+    From here on the log of this process has errors alone, on stderr: stdout is for the command's data.
+    """
+    from usercenter import logs
+
     config = loaded(path).config
-    if not config.embedded.is_enabled:
-        return config
-    running: Config = embedded_parts().attached(config)
-    return running
+    logs.configure(replace(config.logging, file="", level="error"))
+    if config.embedded.is_enabled:
+        config = embedded_parts().attached(config)
+    BROKERS_ASKED[:] = config.kafka.brokers
+    return config
 
 
 def embedded_parts() -> ModuleType:

@@ -3,6 +3,7 @@
 import asyncio
 
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
 
 
@@ -10,8 +11,6 @@ def resume(name: str, /, *, config: ConfigFile = None) -> None:
     """Let a group, or a handler of tasks, go on that stopped itself because too much failed.
 
     Mend the cause first: a stop costs nothing but time, and going on too early makes more dead letters.
-
-    Example: usercenter groups resume usercenter
 
     Parameters
     ----------
@@ -33,4 +32,4 @@ def resume(name: str, /, *, config: ConfigFile = None) -> None:
     has_resumed, others = asyncio.run(remove(of_running(config)))
     if not has_resumed:
         raise CommandFailed(f"{name} is not stopped; stopped are: {', '.join(others) or 'none'}")
-    print(f"{name} goes on within seconds")  # noqa: T201
+    say(f"{name} goes on within seconds")

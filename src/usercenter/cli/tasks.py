@@ -46,10 +46,7 @@ def list_(
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """List tasks, those whose time comes first at the top.
-
-    Example: usercenter tasks list --state parked --handler send_mail
-    """
+    """List tasks, those whose time comes first at the top."""
     from usercenter.messaging.operations import task_queries, views
 
     async def look(parts: "Workshop") -> "list[TaskRow]":
@@ -83,10 +80,7 @@ def list_(
 def show_task(
     position: Position, /, *, unmasked: Unmasked = False, by: By = None, json: Json = False, config: ConfigFile = None
 ) -> None:
-    """Show all that is known of one task.
-
-    Example: usercenter tasks show 42
-    """
+    """Show all that is known of one task."""
     from usercenter.messaging.operations import audit, task_queries, views
 
     async def look(parts: "Workshop") -> "TaskRow | None":
@@ -124,8 +118,6 @@ def retry_now(
 
     One by its number at once; many by options: without --yes it only says how many, and prints a token that means
     exactly these.
-
-    Example: usercenter tasks retry-now --handler send_mail --yes
     """
     from usercenter.messaging.operations import tasks
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from usercenter.cli.operating import say
+from usercenter.cli.operating import Json, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
 
@@ -10,27 +10,24 @@ if TYPE_CHECKING:
     from usercenter.messaging.topics import Partition
 
 
-def create(*, config: ConfigFile = None) -> None:
-    """Make those of the configured topics that are missing, dead-letter topics included.
-
-    Example: usercenter topics create
-    """
+def create(*, json: Json = False, config: ConfigFile = None) -> None:
+    """Make those of the configured topics that are missing, dead-letter topics included."""
     from usercenter.messaging import topics
 
     made = topics.create_missing(of_running(config).kafka)
+    if json:
+        show_json(made)
+        return
     for name in made:
         show(plain(name))
     say(f"{len(made)} made" if made else "all of them are there")
 
 
-def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = None) -> None:
+def list_(*, json: Json = False, internal: bool = False, config: ConfigFile = None) -> None:
     """List the broker's topics with their number of partitions.
-
-    Example: usercenter topics list
 
     Parameters
     ----------
-    json: Print JSON.
     internal: Kafka's own topics too.
     """
     from usercenter.messaging import topics
@@ -42,15 +39,8 @@ def list_(*, json: bool = False, internal: bool = False, config: ConfigFile = No
     show_table(("topic", "partitions"), list(found.items()))
 
 
-def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> None:
-    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
-
-    Example: usercenter topics describe user.events
-
-    Parameters
-    ----------
-    json: Print JSON.
-    """
+def describe(name: str, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when."""
     from usercenter.messaging import topics
 
     topic = topics.describe(of_running(config).kafka, name)
@@ -61,15 +51,12 @@ def describe(name: str, /, *, json: bool = False, config: ConfigFile = None) -> 
     show_table(titles, [_row(each) for each in topic.partitions])
 
 
-def purge(name: str, /, *, yes: bool = False, json: bool = False, config: ConfigFile = None) -> None:
+def purge(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
     """Delete the records that a topic holds now; without --yes only say how many, and who has not read them.
-
-    Example: usercenter topics purge user.analytics
 
     Parameters
     ----------
     yes: Do it. What is deleted cannot be brought back from Kafka.
-    json: Print JSON.
     """
     from usercenter.messaging import purging
 
@@ -86,10 +73,8 @@ def purge(name: str, /, *, yes: bool = False, json: bool = False, config: Config
     _say_what_next(is_done=yes)
 
 
-def delete(name: str, /, *, yes: bool = False, config: ConfigFile = None) -> None:
+def delete(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
     """Delete a topic with all its records; without --yes only say how many, and who has not read them.
-
-    Example: usercenter topics delete user.analytics --yes
 
     Parameters
     ----------
@@ -101,6 +86,9 @@ def delete(name: str, /, *, yes: bool = False, config: ConfigFile = None) -> Non
     planned = purging.plan(kafka, name)
     if yes:
         purging.delete_topic(kafka, name)
+    if json:
+        show_json({"is_done": yes, "delete": planned})
+        return
     show(plain(f"{name} with {planned.records} records {'deleted' if yes else 'would be deleted'}"))
     for each in planned.unread:
         show(plain(f"not read by {each.group}: {each.records}"))

@@ -14,7 +14,10 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show_facts, show_json
+from usercenter.cli.terminal import show as show_line
 from usercenter.clock import SystemClock
 from usercenter.config import Config
 from usercenter.db import Database, Transaction
@@ -24,17 +27,12 @@ from usercenter.users.model import Role, User
 
 T = TypeVar("T")
 
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
-Yes = Annotated[bool, Parameter(name="--yes", negative="", help="Do it: it cannot be undone.")]
 Name = Annotated[str, Parameter(help="Username, address or id.")]
 _CHUNK_BYTES: Final = 262_144
 
 
 def show(who: Name, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Print what is kept about a user.
-
-    Example: usercenter user show alice
-    """
+    """Print what is kept about a user."""
     _print(_with_user(config, who, _unchanged), json=json)
 
 
@@ -49,8 +47,6 @@ def status(
 ) -> None:
     """Activate, deactivate or suspend an account; unless it is active, its sessions end.
 
-    Example: usercenter user status alice suspended --reason "asked by the owner"
-
     Parameters
     ----------
     reason: Told to the user.
@@ -64,10 +60,7 @@ def status(
 
 
 def role(who: Name, new: Role, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Make somebody an admin, an auditor or a plain user; this is how the first admin comes to be.
-
-    Example: usercenter user role alice admin
-    """
+    """Make somebody an admin, an auditor or a plain user; this is how the first admin comes to be."""
     from usercenter.users import roles
 
     async def change(tx: Transaction, user: User) -> User:
@@ -76,11 +69,8 @@ def role(who: Name, new: Role, /, *, json: Json = False, config: ConfigFile = No
     _print(_with_user(config, who, change), json=json)
 
 
-def delete(who: Name, /, *, yes: Yes = False, config: ConfigFile = None) -> None:
-    """Delete an account, for good; its personal data is purged.
-
-    Example: usercenter user delete alice --yes
-    """
+def delete(who: Name, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
+    """Delete an account, for good; its personal data is purged."""
     from usercenter.users import roles
 
     async def remove(tx: Transaction, user: User) -> User:
@@ -89,7 +79,11 @@ def delete(who: Name, /, *, yes: Yes = False, config: ConfigFile = None) -> None
         await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
         return user
 
-    print(_with_user(config, who, remove).id)  # noqa: T201
+    deleted = _with_user(config, who, remove)
+    if json:
+        show_json({"id": deleted.id})
+    else:
+        show_line(str(deleted.id))
 
 
 def import_(
@@ -108,8 +102,6 @@ def import_(
     locale. Prints the lines that made no account, and why; status 1 when there are any. After a kill the same file and
     --id go on where it stopped.
 
-    Example: usercenter user import users.csv
-
     Parameters
     ----------
     id: The id of the import that is to go on; else a new one, which is told.
@@ -120,23 +112,20 @@ def import_(
 
     kind: Literal["csv", "ndjson"] = format or ("csv" if file.suffix.lower() == ".csv" else "ndjson")
     import_id = id or new_id()
-    print(f"import {import_id}", file=sys.stderr)  # noqa: T201
+    say(f"import {import_id}")
     body = asyncio.run(_import(of_running(config), file, kind, import_id, has_welcome=welcome))
     if json:
-        print(msgspec.json.encode(body).decode())  # noqa: T201
+        show_json(body)
     else:
         for refusal in body["errors"]:
-            print(f"{refusal.line}: {refusal.field}: {refusal.message}")  # noqa: T201
+            show_line(plain(f"{refusal.line}: {refusal.field}: {refusal.message}"))
     progress = body["progress"]
-    print(f"{progress.accepted} accounts opened, {progress.refused} records refused", file=sys.stderr)  # noqa: T201
+    say(f"{progress.accepted} accounts opened, {progress.refused} records refused")
     return CHECK_FAILED if progress.refused else FINE
 
 
 def export(*, format: Literal["csv", "ndjson"] = "ndjson", config: ConfigFile = None) -> None:  # noqa: A002
-    """Print every user that is not deleted, as of one moment, oldest first; no password, no hash of one.
-
-    Example: usercenter user export --format csv > users.csv
-    """
+    """Print every user that is not deleted, as of one moment, oldest first; no password, no hash of one."""
     from usercenter.users.directory import Search
     from usercenter.users.exports import export_lines
 
@@ -240,8 +229,6 @@ def _origin() -> Origin:
 
 def _print(user: User, *, json: bool) -> None:
     if json:
-        print(msgspec.json.encode(user).decode())  # noqa: T201
-        return
-    for name, value in msgspec.to_builtins(user).items():
-        if value is not None:
-            print(f"{name:<15}{value}")  # noqa: T201
+        show_json(user)
+    else:
+        show_facts(msgspec.to_builtins(user))

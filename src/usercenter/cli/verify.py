@@ -1,14 +1,15 @@
 """`usercenter verify`."""
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import msgspec
 
 from usercenter.cli import CHECK_FAILED, FINE
+from usercenter.cli.operating import Json, say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, plain_lines, show, show_json
 
 if TYPE_CHECKING:
     from usercenter.config import Config
@@ -19,7 +20,7 @@ _COLUMNS: Final = ("committed", "handled", "waiting", "parked", "dead", "missing
 
 def verify(
     *,
-    json: bool = False,
+    json: Json = False,
     user: UUID | None = None,
     kafka: bool | None = None,
     stuck_after: float = 300,
@@ -29,18 +30,15 @@ def verify(
 
     Changes nothing, and may be run at any time. What is committed meanwhile is no false alarm.
 
-    Example: usercenter verify
-
     Parameters
     ----------
-    json: Print JSON.
     user: Only what concerns this user.
     kafka: Read all of user.events too; with --no-kafka ask the brokers nothing.
     stuck_after: Seconds that work may lie undone before it counts as stuck.
     """
     report = asyncio.run(_look(of_running(config), kafka=kafka, user_id=user, stuck_after_seconds=stuck_after))
     if json:
-        print(msgspec.json.encode(_whole(report)).decode())  # noqa: T201
+        show_json(_whole(report))
     else:
         _show(report)
     return FINE if report.is_fine else CHECK_FAILED
@@ -76,14 +74,14 @@ def _whole(report: "Report") -> dict[str, object]:
 
 def _show(report: "Report") -> None:
     width = max([len("group"), *(len(book.group) for book in report.books)])
-    print(f"{'group':<{width}}" + "".join(f"  {name:>10}" for name in _COLUMNS))  # noqa: T201
+    show(f"{'group':<{width}}" + "".join(f"  {name:>10}" for name in _COLUMNS))
     for book in report.books:
-        print(f"{book.group:<{width}}" + _numbers(book))  # noqa: T201
+        show(plain(f"{book.group:<{width}}" + _numbers(book)))
     for finding in report.findings:
-        print("\n" + _lines(finding))  # noqa: T201
+        show("\n" + plain_lines(_lines(finding)))
     for note in report.notes:
-        print(f"not looked at: {note}", file=sys.stderr)  # noqa: T201
-    print("all is well" if report.is_fine else f"{len(report.findings)} findings", file=sys.stderr)  # noqa: T201
+        say(f"not looked at: {note}")
+    say("all is well" if report.is_fine else f"{len(report.findings)} findings")
 
 
 def _numbers(book: "Book") -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import getpass
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -11,8 +10,11 @@ from uuid import UUID
 import msgspec
 from cyclopts import Parameter
 
+from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
+from usercenter.cli.operating import Json, Limit, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, show, show_json
 
 if TYPE_CHECKING:
     from usercenter.config import Config
@@ -24,15 +26,8 @@ T = TypeVar("T")
 Work = Callable[["Webhooks", "Database"], Coroutine[Any, Any, T]]
 
 
-def list_(*, json: bool = False, config: ConfigFile = None) -> None:
-    """List the webhooks: who is told of what.
-
-    Example: usercenter webhooks list
-
-    Parameters
-    ----------
-    json: Print JSON.
-    """
+def list_(*, json: Json = False, config: ConfigFile = None) -> None:
+    """List the webhooks: who is told of what."""
     from usercenter.webhooks import queries
 
     async def look(_: "Webhooks", database: "Database") -> list[Any]:
@@ -41,11 +36,11 @@ def list_(*, json: bool = False, config: ConfigFile = None) -> None:
 
     found = _with_webhooks(config, look)
     if json:
-        _print([{**msgspec.structs.asdict(each), "sealed_secrets": len(each.sealed_secrets)} for each in found])
+        show_json([{**msgspec.structs.asdict(each), "sealed_secrets": len(each.sealed_secrets)} for each in found])
         return
     for each in found:
         state = "enabled" if each.is_enabled else f"disabled: {each.disabled_reason}"
-        print(f"{each.id}  {each.url}  {','.join(each.event_types)}  {state}")  # noqa: T201
+        show(plain(f"{each.id}  {each.url}  {','.join(each.event_types)}  {state}"))
 
 
 def create(
@@ -53,11 +48,10 @@ def create(
     /,
     *,
     events: Annotated[list[str] | None, Parameter(name=["--events", "-e"])] = None,
+    json: Json = False,
     config: ConfigFile = None,
 ) -> None:
     """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again.
-
-    Example: usercenter webhooks create https://crm.example.com/hooks --events user.updated --events user.deleted
 
     Parameters
     ----------
@@ -71,16 +65,19 @@ def create(
         return webhook.id, secret
 
     id_, secret = _with_webhooks(config, subscribe)
-    print(f"{id_}  {secret}")  # noqa: T201
-    print("give the secret to the receiver, it is not shown again", file=sys.stderr)  # noqa: T201
+    if json:
+        show_json({"id": id_, "secret": secret})
+    else:
+        show(f"{id_}  {secret}")
+    say("give the secret to the receiver, it is not shown again")
 
 
-def delete(webhook_id: UUID, /, *, config: ConfigFile = None) -> None:
-    """Forget a webhook with its deliveries.
-
-    Example: usercenter webhooks delete 0197c0de-0000-7000-8000-000000000001
-    """
+def delete(webhook_id: UUID, /, *, yes: Yes = False, config: ConfigFile = None) -> None:
+    """Forget a webhook with its deliveries."""
     from usercenter.webhooks import queries
+
+    if not yes:
+        raise CommandFailed("this forgets the webhook with all its deliveries: add --yes", status=WRONG_USAGE)
 
     async def forget(_: "Webhooks", database: "Database") -> bool:
         async with database.transaction() as tx:
@@ -90,16 +87,8 @@ def delete(webhook_id: UUID, /, *, config: ConfigFile = None) -> None:
         raise CommandFailed("there is no webhook with this id: see `usercenter webhooks list`")
 
 
-def deliveries(webhook_id: UUID, /, *, limit: int = 20, json: bool = False, config: ConfigFile = None) -> None:
-    """List a webhook's attempts with what came of them, the latest first.
-
-    Example: usercenter webhooks deliveries 0197c0de-0000-7000-8000-000000000001 --limit 5
-
-    Parameters
-    ----------
-    limit: How many.
-    json: Print JSON, with the first bytes of each answer.
-    """
+def deliveries(webhook_id: UUID, /, *, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
+    """List attempts with what came of them, the latest first; as JSON with the first bytes of each answer."""
     from usercenter.webhooks import queries
 
     async def look(_: "Webhooks", database: "Database") -> list["Delivery"]:
@@ -108,26 +97,23 @@ def deliveries(webhook_id: UUID, /, *, limit: int = 20, json: bool = False, conf
 
     found = _with_webhooks(config, look)
     if json:
-        _print(found)
+        show_json(found)
         return
     for each in found:
-        print(_line(each))  # noqa: T201
+        show(_line(each))
 
 
-def redeliver(webhook_id: UUID, delivery_id: int, /, *, config: ConfigFile = None) -> None:
-    """Send the event of an earlier attempt again, now; status 1 when the receiver does not take it.
-
-    Example: usercenter webhooks redeliver 0197c0de-0000-7000-8000-000000000001 42
-    """
-    _show(_with_webhooks(config, lambda webhooks, _: webhooks.redeliver(webhook_id, delivery_id)))
+def redeliver(webhook_id: UUID, delivery_id: int, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Send the event of an earlier attempt again, now; status 1 when the receiver does not take it."""
+    _show(_with_webhooks(config, lambda webhooks, _: webhooks.redeliver(webhook_id, delivery_id)), json=json)
 
 
-def send_test(webhook_id: UUID, /, *, config: ConfigFile = None) -> None:
-    """Send a `webhook.test` now; status 1 when the receiver does not take it.
-
-    Example: usercenter webhooks test 0197c0de-0000-7000-8000-000000000001
-    """
-    _show(_with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")))
+def send_test(webhook_id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+    """Send a `webhook.test` now; status 1 when the receiver does not take it."""
+    _show(
+        _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")),
+        json=json,
+    )
 
 
 def _with_webhooks(path: Any, work: Work[T]) -> T:
@@ -160,8 +146,11 @@ async def _opened(config: "Config") -> AsyncIterator[tuple["Webhooks", "Database
         await database.close()
 
 
-def _show(delivery: "Delivery") -> None:
-    print(_line(delivery))  # noqa: T201
+def _show(delivery: "Delivery", *, json: bool) -> None:
+    if json:
+        show_json(delivery)
+    else:
+        show(_line(delivery))
     if delivery.error is not None:
         raise CommandFailed("the receiver did not take it")
 
@@ -169,8 +158,6 @@ def _show(delivery: "Delivery") -> None:
 def _line(delivery: "Delivery") -> str:
     when = delivery.delivered_at.isoformat(timespec="seconds")
     came = delivery.error or f"answered {delivery.status}"
-    return f"{delivery.id}  {when}  {delivery.event_type}  attempt {delivery.attempt}  {delivery.took_ms} ms  {came}"
-
-
-def _print(value: Any) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value)).decode())  # noqa: T201
+    return plain(
+        f"{delivery.id}  {when}  {delivery.event_type}  attempt {delivery.attempt}  {delivery.took_ms} ms  {came}"
+    )

@@ -148,6 +148,15 @@ class Retention(Settings, frozen=True):
     login_log_days: Positive = 365
 
 
+class Monitoring(Settings, frozen=True):
+    """How the service watches itself, beside what it sees anyway."""
+
+    books_every_seconds: Annotated[int, Meta(ge=0, le=86_400)] = 300
+    """How often events are counted that are nowhere (`usercenter_unaccounted_events`); 0 never."""
+    books_hours: Annotated[int, Meta(ge=1, le=720)] = 24
+    """How far back; the longer, the more of event_log is read each time."""
+
+
 class Database(Settings, frozen=True):
     """PostgreSQL, where everything is kept."""
 
@@ -297,6 +306,16 @@ class Logging(Settings, frozen=True):
     """Kafka batches up to this size are logged message by message, larger ones by one line."""
 
 
+class Tracing(Settings, frozen=True):
+    """Traces, for an OpenTelemetry collector; `pip install 'usercenter[otel]'`."""
+
+    endpoint: str = ""
+    """Where spans are sent by OTLP over HTTP, http://collector:4318/v1/traces; empty: nothing is traced."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Which part of the traces that begin here is kept; one that a client has begun is kept if the client keeps it."""
+    service_name: Text = "usercenter"
+
+
 class EmbeddedKafka(Settings, frozen=True):
     """Apache Kafka on this machine: one broker, or a cluster whose brokers may fail one by one."""
 
@@ -323,6 +342,7 @@ class Config(Settings, frozen=True):
     tasks: Tasks = Tasks()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    monitoring: Monitoring = Monitoring()
     database: Database = Database()
     cache: Cache = Cache()
     analytics: Analytics = Analytics()
@@ -335,6 +355,7 @@ class Config(Settings, frozen=True):
     tokens: Tokens = Tokens()
     server: Server = Server()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     extensions: list[Text] = []
     """Modules with a company's own events and handlers, each with an attribute `extension`."""
     embedded: Embedded = Embedded()

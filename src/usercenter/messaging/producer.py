@@ -14,6 +14,8 @@ import structlog
 
 from usercenter.config.model import Kafka
 from usercenter.messaging.client import client_logger, client_settings
+from usercenter.messaging.statistics import Statistics
+from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -60,9 +62,18 @@ def producer_settings(kafka: Kafka) -> dict[str, Any]:
 class Producer:
     """Sends messages and reports each one's fate, in the event loop that made it."""
 
-    def __init__(self, kafka: Kafka, *, on_receipts: Callable[[list[Receipt]], None], is_single: bool = False) -> None:
-        """`is_single`: every message in a batch of its own."""
+    def __init__(
+        self,
+        kafka: Kafka,
+        *,
+        on_receipts: Callable[[list[Receipt]], None],
+        is_single: bool = False,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """`is_single`: every message in a batch of its own. With `metrics` the client library's statistics go there."""
         settings = producer_settings(kafka) | ({"batch.num.messages": 1} if is_single else {})
+        if metrics is not None:
+            settings = Statistics("relay.single" if is_single else "relay", metrics).added_to(settings)
         self._producer = confluent_kafka.Producer(settings, logger=client_logger())
         self._on_receipts = on_receipts
         self._loop = asyncio.get_running_loop()

@@ -1,15 +1,15 @@
 """What has to be done now and then: look at the levels for the metrics, and forget what is past its retention."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from usercenter.config.model import Retention
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.messaging import inbox, outbox, tasks
-from usercenter.messaging.groups import Handler
+from usercenter.messaging import inbox, outbox, stops, tasks
+from usercenter.messaging.groups import Group, Handler, handlers_by_name
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
@@ -19,12 +19,25 @@ _FORGET_EVERY_SECONDS: Final = 600.0
 _FORGET_AT_ONCE: Final = 10_000
 
 
-async def measure(database: Database, metrics: Metrics, handlers: Mapping[str, Handler]) -> None:
-    """Keep the gauges of outbox, tasks and dead letters fresh until cancelled."""
+def expect(metrics: Metrics, groups: Sequence[Group], topics: Mapping[str, str]) -> None:
+    """Begin what counts failures at 0: a rate is of no use if it only begins with the first failure."""
+    for group in groups:
+        metrics.repeated.labels(group.name)
+        metrics.records_lost.labels(group.name, topics[group.stream])
+    for name in handlers_by_name(groups):
+        metrics.breaker_open.labels(name)
+        for outcome in ("done", "failed", "dead"):
+            metrics.handled.labels(name, outcome)
+
+
+async def measure(database: Database, metrics: Metrics, groups: Sequence[Group]) -> None:
+    """Keep the gauges of outbox, tasks, dead letters and stops fresh until cancelled."""
+    handlers = handlers_by_name(groups)
     while True:
         try:
             async with database.transaction() as tx:
                 await look(tx, metrics, handlers)
+                await look_for_stops(tx, metrics, [*handlers, *(group.name for group in groups)])
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -50,6 +63,13 @@ async def look(tx: Transaction, metrics: Metrics, handlers: Mapping[str, Handler
         metrics.tasks.labels(handler, "parked" if is_parked else "waiting").set(number)
     for handler, number in dead:
         metrics.dead_letters.labels(handler).set(number)
+
+
+async def look_for_stops(tx: Transaction, metrics: Metrics, names: Collection[str]) -> None:
+    """Say of each of these whether it has stopped itself."""
+    stopped = {stop.name for stop in await stops.among(tx, names)}
+    for name in names:
+        metrics.stopped.labels(name).set(name in stopped)
 
 
 async def forget(database: Database, retention: Retention) -> None:

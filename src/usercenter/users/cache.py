@@ -48,6 +48,8 @@ class UserCache:
         self._client = client
         self._put = client.register_script(_PUT) if client is not None else None
         self._metrics = metrics.cache_reads
+        for outcome in ("hit", "miss", "unreachable"):
+            self._metrics.labels(outcome)  # a rate is of no use if it only begins with the first failure
         self._breaker = Breaker(seconds=_PAUSE_SECONDS)
         self.ttl_seconds = ttl_seconds
 

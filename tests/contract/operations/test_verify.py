@@ -11,8 +11,10 @@ from wire import registered, write
 from usercenter.events import EVENTS, Registry, encode, new_id
 from usercenter.handlers import groups
 from usercenter.messaging import outbox
+from usercenter.messaging.operations.accounting import Accounting
 from usercenter.messaging.operations.report import Finding, Report
-from usercenter.messaging.operations.verify import verify
+from usercenter.messaging.operations.verify import unaccounted, verify
+from usercenter.metrics import Metrics
 
 
 async def look(world: World, *, reads_kafka: bool = True, is_whole: bool = False, after: float = 300) -> Report:
@@ -291,3 +293,52 @@ _LETTER = """
 insert into dead_letters (group_name, handler, topic, headers, event_id, attempts, error)
 values (%(group)s, 'deliver_webhook', 't', '{}', %(event)s, 1, 'gone')
 """
+
+
+async def nowhere(world: World, *, limit: int = 100_000) -> dict[str, int]:
+    """The count for the metric."""
+    return await unaccounted(
+        world.config,
+        database=world.database,
+        groups=groups(world.config.kafka),
+        registry=Registry(EVENTS),
+        hours=24,
+        limit=limit,
+    )
+
+
+async def test_the_metric_counts_what_is_nowhere_and_nothing_that_waits_on_kafka(world: World, lived: UUID) -> None:
+    mark = world.config.kafka.group_id
+    assert await nowhere(world) == {mark: 0, f"{mark}.webhooks": 0}
+
+    async with world.database.transaction() as tx:
+        event = registered(lived, sequence=3)
+        await outbox.add(tx, event)
+    async with world.service(roles=("relay",)):
+        await eventually(lambda: world.count("outbox"), lambda number: number == 0, what="the event on Kafka")
+    assert await nowhere(world) == {mark: 0, f"{mark}.webhooks": 0}  # it waits
+    assert await nowhere(world, limit=0) == {}  # and is too much to read
+
+    await execute(world, "delete from inbox where group_name = %s", mark)
+    assert await nowhere(world) == {mark: 2, f"{mark}.webhooks": 0}
+
+
+async def test_one_process_counts_and_all_show_it(world: World, lived: UUID) -> None:
+    del lived
+    mark = world.config.kafka.group_id
+    await execute(world, "delete from snapshots where kind = 'books'")
+    await execute(world, "delete from inbox where group_name = %s", mark)
+    shown = [Metrics(), Metrics()]
+    watchers = [
+        Accounting(
+            world.config,
+            database=world.database,
+            groups=groups(world.config.kafka),
+            registry=Registry(EVENTS),
+            metrics=metrics,
+        )
+        for metrics in shown
+    ]
+    assert [await each.turn() for each in watchers] == [True, False]
+    for metrics in shown:
+        assert metrics.registry.get_sample_value("usercenter_unaccounted_events", {"group": mark}) == 2

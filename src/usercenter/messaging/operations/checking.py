@@ -28,6 +28,12 @@ class Before(NamedTuple):
     ends: Mapping[str, Mapping[int, Bounds]]
     """By topic."""
 
+    def lag(self, ledger: Ledger) -> int:
+        """How many records the group had before it; of partitions without a commit, all."""
+        passed = self.passed.get(ledger.group, {})
+        ends = self.ends.get(ledger.topic, {})
+        return sum(max(0, each.high - passed.get(partition, each.low)) for partition, each in ends.items())
+
 
 class Looks:
     """The looks of one verification, and what they have found so far."""
@@ -66,7 +72,7 @@ class Looks:
     async def book(self, tx: Transaction, ledger: Ledger, before: Before) -> None:
         """The book of one group, and what is wrong with it."""
         if ledger.stream == LOGGED_STREAM:
-            self.books.append(await self._logged(tx, ledger, before))
+            self.books.append(await self.logged(tx, ledger, before))
             self.findings += await effects.lacking(tx, self._groups[ledger.group], ledger)
         elif not self._reads_kafka or ledger.user_id is not None:
             self.notes.append(f"{ledger.group}: no book, for what was committed for it is only on Kafka")
@@ -89,7 +95,8 @@ class Looks:
         for ledger in logged:
             self.findings += await order.unexplained(tx, ledger, is_whole=is_whole)
 
-    async def _logged(self, tx: Transaction, ledger: Ledger, before: Before) -> Book:
+    async def logged(self, tx: Transaction, ledger: Ledger, before: Before) -> Book:
+        """The book of a group of user.events; Kafka is read only if something is in neither inbox nor outbox."""
         book = await books.count_logged(tx, ledger)
         if book.missing == 0:
             return book

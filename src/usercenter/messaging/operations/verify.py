@@ -21,8 +21,10 @@ one transaction stays open while Kafka is read, and holds back vacuum for so lon
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction
@@ -89,6 +91,37 @@ async def missing(
         for ledger in await books.ledgers(tx, [group], topics, inbox_days=config.retention.inbox_days, user_id=None):
             await check.book(tx, ledger, before)
         yield tx
+
+
+async def unaccounted(
+    config: Config,
+    *,
+    database: Database,
+    groups: Sequence[Group],
+    registry: Registry,
+    hours: int,
+    limit: int = 100_000,
+    timeout_seconds: int = 60,
+) -> dict[str, int]:
+    """By group of user.events: how many events of the last hours are nowhere. The moments are those of `verify`.
+
+    Groups that have more than `limit` records to read are left out, for what waits on Kafka would have to be read.
+    Raises DatabaseUnavailable, KafkaException, and QueryCanceled when a statement takes longer than the timeout.
+    """
+    logged = [group for group in groups if group.stream == books.LOGGED_STREAM]
+    check = Looks(config.kafka, logged, registry, reads_kafka=True, reads_whole_topic=False)
+    before = await asyncio.to_thread(check.before)
+    found = {}
+    async with database.transaction() as tx:
+        taken_at = await _open(tx)
+        await tx.execute("select set_config('statement_timeout', %s, true)", (f"{timeout_seconds}s",))
+        topics, days = topics_by_stream(config.kafka), config.retention.inbox_days
+        for ledger in await books.ledgers(tx, logged, topics, inbox_days=days, user_id=None):
+            if before.lag(ledger) <= limit:
+                since = max(ledger.remembered_since, taken_at - timedelta(hours=hours))
+                book = await check.logged(tx, replace(ledger, remembered_since=since), before)
+                found[ledger.group] = book.missing
+    return found
 
 
 async def _open(tx: Transaction) -> datetime:

@@ -28,6 +28,16 @@ create table group_stops (
 );
 """
 
+LEVELS = """
+-- What one process saw at one moment, for pages and metrics that must not ask the brokers; no body while it is taken.
+create table snapshots (
+    kind text not null,
+    taken_at timestamptz not null,
+    body json,
+    primary key (kind, taken_at)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
+"""
+
 OPERATIONS = """
 alter table dead_letters add column fingerprint text not null default '';
 alter table dead_letters add column settled_how text check (settled_how in ('retried', 'discarded', 'repaired'));
@@ -104,7 +114,7 @@ PERSONAL = {
 
 def upgrade() -> None:
     """Create it."""
-    for statements in (WORK, OPERATIONS, ACCOUNTS):
+    for statements in (WORK, LEVELS, OPERATIONS, ACCOUNTS):
         op.execute(statements)
     for table, columns in PERSONAL.items():
         for column in columns:

@@ -1,25 +1,20 @@
 """The operators' commands on a real database: what they print, where, and with which status."""
 
 import asyncio
-import io
 import json
-import logging
 import os
 import re
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
+from command import Said, command
 from harness import eventually
 from receiving import TOPIC, login, messages
 
-from usercenter.cli.commands import app
-from usercenter.cli.failures import explained
 from usercenter.handlers import groups
 from usercenter.messaging.groups import Group, outside
 from usercenter.messaging.operations import audit
@@ -33,45 +28,8 @@ def group(office) -> Group:
     )
 
 
-class Said(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    data: str
-    """On stdout."""
-    rest: str
-    """On stderr."""
-
-
 async def usercenter(office, *arguments: str) -> Said:
-    """The command as `main` runs it, in a thread of this process: a process of its own takes seconds to import."""
-    with tempfile.NamedTemporaryFile("wb", suffix=".yaml") as file:
-        file.write(msgspec.yaml.encode(office.config))
-        file.flush()
-        said = await asyncio.to_thread(_run, [*arguments, "--config", file.name])
-    assert "Traceback" not in said.rest, said
-    return said
-
-
-def _run(arguments: list[str]) -> Said:
-    data, rest, status = io.StringIO(), io.StringIO(), 0
-    with redirect_stdout(data), redirect_stderr(rest):
-        try:
-            with explained():
-                status = app(arguments, exit_on_error=True, result_action="return_value") or 0
-        except SystemExit as end:
-            status = int(end.code or 0)
-    return Said(status, data.getvalue(), rest.getvalue())
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """A command sends the logs of its process to stderr."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return await command(office.config, *arguments)
 
 
 async def as_json(office, *arguments: str) -> Any:

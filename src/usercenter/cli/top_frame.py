@@ -1,0 +1,102 @@
+"""One frame of `usercenter top`, as large as the terminal."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from usercenter.cli.terminal import plain, short
+from usercenter.messaging.operations.pulse import Behind, Pulse, Work
+
+_STRIP_LINES: Final = 11
+"""What is there in any case: heading, strip, the heads of both tables, the last line."""
+
+
+def frame(pulse: Pulse, rates: Mapping[str, float | None], *, height: int) -> RenderableType:
+    """What is seen; the rows that do not fit are counted."""
+    room = max(1, height - _STRIP_LINES - len(pulse.stops) - len(pulse.behind))
+    return Group(
+        _heading(pulse),
+        _strip(pulse, rates),
+        _groups(pulse.behind),
+        _handlers(pulse.work[:room], pulse.at),
+        *([Text(f"… and {len(pulse.work) - room} more handlers", style="dim")] if len(pulse.work) > room else []),
+        *(_stop(name, reason) for name, reason in pulse.stops),
+        Text("q quits · breakers are each process's own: see its /health", style="dim"),
+    )
+
+
+def _heading(pulse: Pulse) -> Text:
+    relays, workers = (pulse.processes.get(kind, 0) for kind in ("relay", "tasks"))
+    text = Text(f"usercenter  {pulse.at:%H:%M:%S}  ", style="bold")
+    return text.append(f"relays {relays}  workers {workers}", style="" if relays and workers else "bold red")
+
+
+def _strip(pulse: Pulse, rates: Mapping[str, float | None]) -> Table:
+    """Where things lie, left to right as they flow, and below it how many pass."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
+    for name in ("committed", "outbox", "→ Kafka", "→ inbox", "tasks", "dead letters"):
+        table.add_column(name, justify="right", no_wrap=True)
+    age = f"{pulse.outbox:,} ({seconds(pulse.outbox_seconds)})" if pulse.outbox else "0"
+    table.add_row("", age, "", "", f"{pulse.tasks:,}", _alarm(pulse.dead))
+    begun, ended = (_rate(rates[name]) for name in ("begun", "ended"))
+    shown = [_rate(rates[name]) for name in ("committed", "sent", "handled")]
+    table.add_row(shown[0], "", shown[1], shown[2], f"+{begun} −{ended}", _rate(rates["died"]))
+    return table
+
+
+def _groups(found: Sequence[Behind]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
+    table.add_column("group", no_wrap=True)
+    table.add_column("time behind", justify="right", no_wrap=True)
+    for each in found:
+        shown = "not within 0.4 s" if each.seconds is None else seconds(each.seconds)
+        table.add_row(plain(each.group), Text(shown, style=_style(each.seconds)))
+    return table
+
+
+def _handlers(work: Sequence[Work], now: datetime) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
+    table.add_column("handler", no_wrap=True, ratio=1)
+    for name in ("waiting", "trying", "parked", "dead", "behind", "next try"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in work:
+        behind = (now - each.oldest_at).total_seconds() if each.oldest_at else 0.0
+        next_in = seconds((each.next_at - now).total_seconds()) if each.next_at else ""
+        numbers = (f"{each.waiting:,}", f"{each.trying:,}", f"{each.parked:,}")
+        table.add_row(
+            plain(each.handler), *numbers, _alarm(each.dead), Text(seconds(behind), style=_style(behind)), next_in
+        )
+    return table
+
+
+def _stop(name: str, reason: str) -> Text:
+    return Text(
+        f"stopped: {short(name, 40)}: {short(reason, 200)}", style="bold red", no_wrap=True, overflow="ellipsis"
+    )
+
+
+def seconds(value: float) -> str:
+    """As people say it: `0.4 s`, `3 min`, `2 h`."""
+    value = max(0.0, value)
+    if value < 100:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 6_000 else f"{value / 3_600:.0f} h"
+
+
+def _rate(value: float | None) -> str:
+    return "…/s" if value is None else f"{value:,.0f}/s"
+
+
+def _alarm(number: int) -> Text:
+    return Text(f"{number:,}", style="bold red" if number else "")
+
+
+def _style(behind: float | None) -> str:
+    if behind is None or behind > 60:
+        return "bold red"
+    return "yellow" if behind > 5 else "green"
