@@ -26,7 +26,7 @@ test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP
 check: $(DEV) lint ## what CI checks: lint, types, layers, then the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-faults: $(DEV) ## every fault, the long ones too; writes docs/reliability.md (make faults ARGS="--seed 7")
+faults: $(DEV) ## every fault, the long ones too; writes docs/reliability.md (make faults ARGS="--seed 7 --kills 60")
 	@$(BIN)/python -m pytest tests/faults -m "long or not long" --reliability $(ARGS)
 
 lint: $(DEV) ## style, types and the direction of imports

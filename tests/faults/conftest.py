@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from faults.journal import Journal
 from faults.load import Clients, Habits
+from faults.page import PAGE, page
 from faults.report import Figures, Report
 from harness import World, config_of, new_database
 from msgspec.structs import replace
@@ -19,15 +20,18 @@ from usercenter.embedded.parts import Running
 
 REPORT = pytest.StashKey[Report]()
 SEED = pytest.StashKey[int]()
+LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="the seed of the fault suite (or FAULTS_SEED)")
-    parser.addoption("--reliability", action="store_true", help="write docs/reliability.md at the end")
+    parser.addoption("--reliability", action="store_true", help="write docs/reliability.md, after each test")
+    parser.addoption("--kills", type=int, default=200, help="how many processes F1 kills in all")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[REPORT] = Report()
+    config.stash[LEFT_OUT] = 0
     given = config.getoption("--seed", default=None)
     given = os.environ.get("FAULTS_SEED") if given is None else given
     config.stash[SEED] = secrets.randbelow(10**6) if given is None else int(given)
@@ -41,14 +45,34 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     result = yield
     mark = item.get_closest_marker("fault")
-    if mark and (result.when == "call" or result.failed):
-        item.config.stash[REPORT].note_outcome(mark.args[0], item.nodeid, result.outcome, seed=item.config.stash[SEED])
+    if mark and (result.when == "call" or not result.passed):
+        item.config.stash[REPORT].note_outcome(mark.args[0], item.nodeid, result.outcome)
     return result
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--reliability", default=False):
-        session.config.stash[REPORT].write()
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[LEFT_OUT] += len(_faults([item]))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    config = session.config
+    planned = _faults(session.items)
+    config.stash[REPORT].plan(planned, left_out=config.stash[LEFT_OUT], seed=config.stash[SEED])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    result = yield
+    if item.config.getoption("--reliability", default=False):
+        report = item.config.stash[REPORT]
+        report.write(page(report.results), PAGE)
+    return result
+
+
+def _faults(items: Sequence[pytest.Item]) -> list[tuple[str, str]]:
+    marks = [(item.get_closest_marker("fault"), item.nodeid) for item in items]
+    return [(mark.args[0], test) for mark, test in marks if mark]
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
-"""The figures of a run, and the page made of them: `docs/reliability.md`, written by `make faults` alone.
+"""The figures of a run: collected as tests end, and written down after each, so that a run that is cut loses nothing.
 
-A test notes its figures (`figures.note(...)`); what it did not run, the page says. The raw figures of the last run are
-kept beside the suite in `.results/`.
+A test notes its figures (`figures.note(...)`); `page.py` makes docs/reliability.md of them, with `make faults` alone.
+The raw figures of the last run are kept beside the suite in `.results/`.
 """
 
 import os
 import platform
-import statistics
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from faults.books import Tally
 
+import usercenter
+
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "reliability.md"
 RESULTS = Path(__file__).parent / ".results" / "last.json"
 
 PROMISES = {
@@ -44,26 +45,41 @@ class Note(msgspec.Struct, kw_only=True):
     """What one test counted."""
 
     how: str
+    rounds: int = 1
+    """So many tests were meant to be made of this `how`."""
     kills: int = 0
     tally: Tally | None = None
     recoveries: list[float] = []
-    """Seconds until what was in hand at each kill or outage had had its effects."""
+    """Seconds, each from the end of a kill or an outage until what this test waits for."""
 
 
 class Fault(msgspec.Struct, kw_only=True):
     """All that was run of one fault."""
 
+    planned: list[str] = []
     passed: list[str] = []
     failed: list[str] = []
+    skipped: list[str] = []
     notes: list[Note] = []
+
+    @property
+    def made(self) -> int:
+        """How many tests have come to an end."""
+        return len({*self.passed, *self.failed, *self.skipped})
 
 
 class Results(msgspec.Struct, kw_only=True):
     """One run of the suite."""
 
-    date: str
+    began: str
     machine: str
+    load: float
+    """How many processes wanted a core when it began, on the average of a minute."""
+    version: str
+    commit: str
     seed: int = 0
+    left_out: int = 0
+    """Tests that this run was told not to make (`-m`, `-k`)."""
     faults: dict[str, Fault] = {}
 
 
@@ -73,9 +89,18 @@ class Figures:
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
 
-    def note(self, how: str, *, kills: int = 0, tally: Tally | None = None, recoveries: Sequence[float] = ()) -> None:
-        """Note how the fault was caused and what came of it; notes with the same `how` are added up."""
-        self._fault.notes.append(Note(how=how, kills=kills, tally=tally, recoveries=list(recoveries)))
+    def note(
+        self,
+        how: str,
+        *,
+        rounds: int = 1,
+        kills: int = 0,
+        tally: Tally | None = None,
+        recoveries: Sequence[float] = (),
+    ) -> None:
+        """Note how the fault was caused and what came of it; notes with the same `how` are rounds, and added up."""
+        note = Note(how=how, rounds=rounds, kills=kills, tally=tally, recoveries=list(recoveries))
+        self._fault.notes.append(note)
 
 
 class Report:
@@ -85,109 +110,60 @@ class Report:
         machine = (
             f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
         )
-        self.results = Results(date=f"{datetime.now(UTC):%Y-%m-%d}", machine=machine)
+        self.results = Results(
+            began=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            machine=machine,
+            load=os.getloadavg()[0],
+            version=usercenter.__version__,
+            commit=commit(ROOT),
+        )
 
     def figures(self, name: str) -> Figures:
         """Where the tests of this fault note theirs."""
         return Figures(self._fault(name))
 
-    def note_outcome(self, name: str, test: str, outcome: str, *, seed: int) -> None:
-        """A test of this fault has ended so: passed, failed or skipped."""
-        self.results.seed = seed
-        fault = self._fault(name)
-        {"passed": fault.passed, "failed": fault.failed}.get(outcome, []).append(test)
+    def plan(self, tests: Iterable[tuple[str, str]], *, left_out: int, seed: int) -> None:
+        """What this run is going to make: fault and test of each, and how many it leaves out."""
+        self.results.seed, self.results.left_out = seed, left_out
+        for name, test in tests:
+            self._fault(name).planned.append(test)
 
-    def write(self) -> None:
-        """Write the page and keep the raw figures."""
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(self.results)))
-        PAGE.write_text(page(self.results), encoding="utf-8")
+    def note_outcome(self, name: str, test: str, outcome: str) -> None:
+        """A test of this fault has ended so: passed, failed or skipped. One that fails at its end has not passed."""
+        fault = self._fault(name)
+        if outcome == "failed" and test in fault.passed:
+            fault.passed.remove(test)
+        ended = {"passed": fault.passed, "failed": fault.failed, "skipped": fault.skipped}[outcome]
+        if test not in ended:
+            ended.append(test)
+
+    def write(self, page: str, path: Path, results: Path = RESULTS) -> None:
+        """Write the page and keep the raw figures; each file is whole at any moment."""
+        results.parent.mkdir(exist_ok=True)
+        _replace(results, msgspec.json.format(msgspec.json.encode(self.results)))
+        _replace(path, page.encode())
 
     def _fault(self, name: str) -> Fault:
         assert name in PROMISES, f"{name}: name one of {', '.join(PROMISES)}"
         return self.results.faults.setdefault(name, Fault())
 
 
-def page(results: Results) -> str:
-    """The page."""
-    head = _HEAD.format(date=results.date, machine=results.machine, seed=results.seed)
-    table = "\n".join(_row(name, results.faults.get(name)) for name in PROMISES)
-    details = "\n".join(line for name in PROMISES for line in _details(name, results.faults.get(name)))
-    return f"{head}{table}\n{_BETWEEN}{details}\n"
+def commit(folder: Path) -> str:
+    """The commit that is checked out there, `(and changes)` behind it if there are; `unknown` without git."""
+    try:
+        head = _git(folder, "rev-parse", "--short=12", "HEAD")
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/reliability.md")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head} (and changes)" if changes else head
 
 
-def _row(name: str, fault: Fault | None) -> str:
-    what, promise = PROMISES[name]
-    if fault is None or not (fault.passed or fault.failed):
-        return f"| {name} | {what} | {promise} | not in the last run | | | | | | |"
-    total = len(fault.passed) + len(fault.failed)
-    run = f"{len(fault.passed)} of {total} pass"
-    return f"| {name} | {what} | {promise} | {run} | {' | '.join(_figures(fault.notes))} |"
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)  # noqa: S603, S607
+    return done.stdout.strip()
 
 
-def _figures(notes: Sequence[Note]) -> Iterator[str]:
-    """Kills, lost, effects twice, duplicates and mails twice per kill, recovery; empty where it was not counted."""
-    kills = sum(note.kills for note in notes)
-    tallies = [note.tally for note in notes if note.tally]
-    yield str(kills or "")
-    yield str(sum(tally.lost for tally in tallies)) if tallies else ""
-    yield str(sum(tally.twice for tally in tallies)) if tallies else ""
-    for number in (sum(tally.duplicates for tally in tallies), sum(tally.mails_twice for tally in tallies)):
-        yield f"{number / kills:.2f}" if kills and tallies else str(number) if tallies else ""
-    yield _seconds([each for note in notes for each in note.recoveries])
-
-
-def _seconds(recoveries: Sequence[float]) -> str:
-    if len(recoveries) < 2:
-        return "".join(f"{each:.1f}" for each in recoveries)
-    cuts = statistics.quantiles(recoveries, n=20, method="inclusive")
-    return f"{statistics.median(recoveries):.1f} / {cuts[-1]:.1f}"
-
-
-def _details(name: str, fault: Fault | None) -> Iterator[str]:
-    if fault is None:
-        return
-    by_how: dict[str, list[Note]] = {}
-    for note in fault.notes:
-        by_how.setdefault(note.how, []).append(note)
-    for how, notes in by_how.items():
-        kills, lost, twice, duplicates, mails, seconds = _figures(notes)
-        tallies = [note.tally for note in notes if note.tally]
-        operations = sum(tally.ok + tally.fail + tally.unknown for tally in tallies)
-        unknown = sum(tally.unknown for tally in tallies)
-        cells = (name, how, operations or "", unknown or "", kills, lost, twice, duplicates, mails, seconds)
-        yield f"| {' | '.join(map(str, cells))} |"
-    yield from (f"| {name} | **failed**: `{test}` | | | | | | | | |" for test in fault.failed)
-
-
-_COLUMNS = "kills | lost | twice | duplicates per kill | mails twice per kill | recovery s"
-
-_HEAD = f"""# Reliability: what was broken, and what held
-
-Written by `make faults`; do not edit. The suite is in `tests/faults`; `make test` runs a shorter slice of it. Run of
-{{date}} on {{machine}}; seed {{seed}} (again: `make faults ARGS="--seed {{seed}}"`).
-
-While something is broken, clients register, log in, change and delete accounts, and write down what they were told, in
-a file outside of the system: ok, refused, or unknown (the connection was lost). Afterwards `tests/faults/ledger.py`
-and `usercenter verify` compare: every acknowledged operation has its event with exactly its content in `event_log`
-and on Kafka, no refused one has, an unknown one has none or one; the order of each user is the order of its client;
-every effect happened once.
-
-- **lost**: acknowledged operations without their event, and committed events that are not on Kafka
-- **twice**: effects in the database that happened twice or not at all, events that nobody caused, and mails that came
-  twice where they may not, or not at all
-- **duplicates**: messages on Kafka beyond the first of each id, per kill (consumers know them by their id)
-- **mails twice**: mails that the SMTP server got again under the same Message-ID, per kill
-- **recovery**: seconds until everything committed before the kill has had its effects, p50 / p95, with leases and
-  sessions of 2 s (by default 15 s and 10 s)
-
-| fault | what breaks | promise | last run | {_COLUMNS} |
-|---|---|---|---|---|---|---|---|---|---|
-"""
-
-_BETWEEN = f"""
-## By test
-
-| fault | how | operations | unknown | {_COLUMNS} |
-|---|---|---|---|---|---|---|---|---|---|
-"""
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)

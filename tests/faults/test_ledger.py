@@ -7,7 +7,6 @@ from faults.crew import crew
 from faults.journal import Journal, operations
 from faults.ledger import check, judge
 from faults.load import Clients
-from faults.report import PROMISES, Figures, Report, page
 from harness import World
 
 
@@ -54,15 +53,3 @@ def test_an_operation_that_was_sent_again_is_what_its_first_certain_end_says(tmp
         "c": "fail",
         "d": "unknown",
     }
-
-
-def test_the_page_names_every_fault_and_says_which_were_not_run() -> None:
-    report = Report()
-    report.note_outcome("F1", "test_kills", "passed", seed=7)
-    report.figures("F1").note("at random moments", kills=4, recoveries=[1.0, 2.0, 3.0])
-    written = page(report.results)
-    assert isinstance(report.figures("F2"), Figures)
-    assert "| F1 |" in written
-    assert "1 of 1 pass | 4 |" in written
-    assert "2.0 / 2.9" in written
-    assert written.count("not in the last run") == len(PROMISES) - 1

@@ -13,7 +13,7 @@ import confluent_kafka
 import pytest
 from faults.ledger import Allowed, Tally, judge
 from faults.load import Clients
-from faults.poisonous import Poisoned
+from faults.poisonous import PATIENT, Poisoned
 from faults.report import Figures
 from faults.settling import settled
 from harness import World, eventually
@@ -96,7 +96,6 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_what_is_only_odd_is_hand
 
 
 POISON = [("record", "raises"), ("record", "hangs"), ("record", "exits"), ("outside", "raises"), ("outside", "hangs")]
-"""What ends the process outside of a batch is in tests/contract/messaging/test_runner.py (`dying_worker`)."""
 
 
 @pytest.mark.fault("F9")
@@ -108,11 +107,7 @@ async def test_an_event_that_makes_its_handler_raise_hang_or_end_the_process_bec
     await Desk(world).open()
     await make_topics(world)
     config = poisoned(world.config)
-    await asyncio.to_thread(
-        publish,
-        config.kafka,
-        [(str(event.user_id).encode(), encode(event), list(headers_of(event).items())) for event in poison + harmless],
-    )
+    await asyncio.to_thread(publish_events, config.kafka, poison + harmless)
     lives = await lived_through(world, config, letters=len(poison))
 
     letters = await world.rows("select event_id, handler, attempts from dead_letters")
@@ -127,6 +122,30 @@ async def test_an_event_that_makes_its_handler_raise_hang_or_end_the_process_bec
     assert await world.count("tasks") == 0
     how = "handlers that raise, hang and end the process, in the batch and outside of it"
     figures.note(how, kills=lives - 1, tally=Tally(events=len(poison + harmless)))
+
+
+@pytest.mark.fault("F9")
+async def test_an_event_whose_outside_handler_ends_the_process_becomes_a_dead_letter_and_the_others_are_done(
+    world: World, figures: Figures
+) -> None:
+    deadly = a_poison(where="beyond", how="exits")
+    harmless = [a_poison(user_id=deadly.user_id)] + [a_poison() for _ in range(12)]
+    await Desk(world).open()
+    await make_topics(world)
+    config = poisoned(world.config)
+    await asyncio.to_thread(publish_events, config.kafka, [deadly, *harmless])
+    lives = await lived_through(world, config, letters=1)
+
+    assert lives - 1 == PATIENT.attempts
+    [(event_id, handler, attempts, error)] = await world.rows(
+        "select event_id, handler, attempts, error from dead_letters"
+    )
+    assert (event_id, handler, attempts) == (deadly.id, "reach_beyond", PATIENT.attempts)
+    assert "began and never ended" in error
+    done = await world.rows("select event_id from effects where handler = 'reach_beyond'")
+    assert {row[0] for row in done} == {event.id for event in harmless}
+    how = "an outside handler that ends its process at each of its attempts, among twelve other users"
+    figures.note(how, kills=lives - 1, tally=Tally(events=len(harmless) + 1))
 
 
 async def lived_through(world: World, config: Config, *, letters: int) -> int:
@@ -183,6 +202,11 @@ def poisoned(config: Config) -> Config:
 
 def a_poison(user_id: UUID | None = None, *, where: str = "", how: str = "") -> Poisoned:
     return Poisoned(id=new_id(), timestamp=datetime.now(UTC), user_id=user_id or new_id(), where=where, how=how)
+
+
+def publish_events(kafka: Kafka, events: Sequence[Poisoned]) -> None:
+    """These, in one order. Blocks."""
+    publish(kafka, [(str(each.user_id).encode(), encode(each), list(headers_of(each).items())) for each in events])
 
 
 def publish(kafka: Kafka, messages: Sequence[tuple[bytes | None, bytes | None, list[tuple[str, Any]]]]) -> None:
