@@ -2,8 +2,10 @@
 
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from canaries import CANARIES
 from harness import World, config_of, execute, new_database, with_database
 from msgspec.structs import replace
 
@@ -13,11 +15,24 @@ from usercenter.db import Database
 from usercenter.embedded.parts import Running, running
 
 TEMPLATE = "usercenter_template"
+LOGS = pytest.StashKey[Path]()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _logs(tmp_path_factory: pytest.TempPathFactory) -> None:
-    logs.configure(Logging(file=str(tmp_path_factory.mktemp("logs") / "usercenter.log")), to_stderr=False)
+def _logs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> None:
+    folder = pytestconfig.stash[LOGS] = tmp_path_factory.mktemp("logs")
+    logs.configure(Logging(file=str(folder / "usercenter.log"), backups=50), to_stderr=False)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No secret that a test used stands in what the service said; else the run has failed."""
+    folder = session.config.stash.get(LOGS, None)
+    if folder is None:
+        return
+    CANARIES.hear_files(sorted(folder.glob("usercenter.log*")))
+    if leaks := CANARIES.leaks():
+        print("\nsecrets were said:", *leaks, sep="\n  ")  # noqa: T201
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

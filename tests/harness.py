@@ -16,6 +16,7 @@ import confluent_kafka
 import httpx
 import msgspec
 import psycopg
+from canaries import CANARIES
 from msgspec.structs import replace
 
 from usercenter import bootstrap
@@ -27,11 +28,13 @@ from usercenter.embedded.parts import Running
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.incoming import received
 from usercenter.messaging.router import Received
+from usercenter.tracing import Tracing
 from usercenter.users.passwords import Passwords
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 30.0
+HOOKS: dict[str, list[Any]] = {"request": [CANARIES.sent], "response": [CANARIES.answered]}
 START_SECONDS = 90.0
 """A process may have to wait for its turn on a busy machine."""
 
@@ -66,12 +69,17 @@ class World:
 
     @asynccontextmanager
     async def service(
-        self, *, roles: Collection[Role] = ROLES, config: Config | None = None, passwords: Passwords | None = None
+        self,
+        *,
+        roles: Collection[Role] = ROLES,
+        config: Config | None = None,
+        passwords: Passwords | None = None,
+        tracing: Tracing | None = None,
     ) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
         """The service in this process, with a client for its HTTP API."""
         async with (
-            bootstrap.running(config or self.config, roles=roles, passwords=passwords) as service,
-            httpx.AsyncClient(base_url=service.url, timeout=30) as client,
+            bootstrap.running(config or self.config, roles=roles, passwords=passwords, tracing=tracing) as service,
+            httpx.AsyncClient(base_url=service.url, timeout=30, event_hooks=HOOKS) as client,
         ):
             yield service, client
 
@@ -114,6 +122,8 @@ class World:
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
             said, _ = await asyncio.wait_for(child.communicate(), PATIENCE_SECONDS)
+        if arguments[:1] != ("webhooks",):  # which tell a new secret, once, to whoever asked for it
+            CANARIES.hear(f"usercenter {arguments[0]}", said.decode())
         return child.returncode or 0, said.decode()
 
     async def rows(self, query: Any, *parameters: Any) -> list[Any]:
@@ -203,6 +213,7 @@ class Process:
         async for line in self.child.stderr:
             text = line.decode().rstrip()
             self.lines.append(text)
+            CANARIES.hear("a process's stderr", text)
             if " answers at " in text and not text.startswith("{"):
                 self.url = text.rsplit(" ", 1)[1]
                 self._is_up.set()
@@ -212,6 +223,9 @@ def config_of(parts: Running, database_url: str) -> Config:
     """A configuration with topics, groups and client ids that nobody else uses, and free ports."""
     mark = f"t{uuid4().hex[:10]}"
     config = parts.config
+    for line in config.tokens.private_key.splitlines()[1:-1]:
+        CANARIES.keep("private key", line)
+    CANARIES.keep("SMTP password", config.mail.password)
     kafka = replace(
         config.kafka,
         client_id=mark,

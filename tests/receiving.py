@@ -32,6 +32,7 @@ from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
 from usercenter.metrics import Metrics
+from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
 
@@ -120,6 +121,7 @@ class Desk:
         self.world = world
         self.database = database or world.database
         self.metrics = Metrics()
+        self.tracing: Tracing = UNTRACED
         self.config = replace(world.config, tasks=replace(world.config.tasks, **{"idle_poll_ms": 10, **tasks}))
         services = {
             Accounts: self.config.accounts,
@@ -154,6 +156,7 @@ class Desk:
             config=self.config,
             schedule=schedule,
             metrics=self.metrics,
+            tracing=self.tracing,
         )
 
     def runner(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Runner:
@@ -168,6 +171,7 @@ class Desk:
             streams={TOPIC: "user_events"},
             schedule=schedule,
             metrics=self.metrics,
+            tracing=self.tracing,
         )
 
     def leases(self, *, lease_seconds: float = 60, clock: Clock | None = None) -> Leases:

@@ -34,6 +34,7 @@ from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
 from usercenter.supervision import Loops
+from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users import retention
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
@@ -61,17 +62,29 @@ async def running(
     roles: Collection[Role] = ROLES,
     clock: Clock | None = None,
     passwords: Passwords | None = None,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator["Service"]:
     """One process of the service with these roles, started; stopped in order at the end of the block.
 
-    Does not wait for Kafka or PostgreSQL. Raises PortTaken.
+    Does not wait for Kafka or PostgreSQL. `tracing` is closed with it. Raises PortTaken, TracingUnavailable.
     """
-    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords)
+    tracing = tracing or tracing_of(config)
+    service = Service(config, roles=roles, clock=clock or SystemClock(), passwords=passwords, tracing=tracing)
     try:
         await service.start()
         yield service
     finally:
         await service.stop()
+
+
+class TracingUnavailable(Exception):
+    """`tracing.endpoint` is set, and OpenTelemetry is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "tracing.endpoint is set and OpenTelemetry is not installed: pip install 'usercenter[otel]', "
+            "or leave tracing.endpoint empty"
+        )
 
 
 class Workshop(NamedTuple):
@@ -102,11 +115,18 @@ class Service:
     """All parts of one process."""
 
     def __init__(
-        self, config: Config, *, roles: Collection[Role], clock: Clock, passwords: Passwords | None = None
+        self,
+        config: Config,
+        *,
+        roles: Collection[Role],
+        clock: Clock,
+        passwords: Passwords | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self.config = config
         self.metrics = Metrics()
         self.database = Database(config.database)
+        self._tracing = tracing
         self._roles = roles
         self._schema_problem: str | None = "the schema has not been looked at yet"
         self._watch = BrokerWatch(config.kafka, clock=clock)
@@ -114,13 +134,13 @@ class Service:
         self._tokens = Tokens(config.tokens, clock=clock)
         self._one_time_tokens = SignedTokens(self._tokens.derive_key("one-time token"))
         self._pseudonyms = Pseudonyms(self._tokens.derive_key("pseudonym"))
-        self._mailer = Mailer(config.mail)
-        self._sms = provider_of(config.sms)
+        self._mailer = Mailer(config.mail, tracing=tracing)
+        self._sms = provider_of(config.sms, tracing=tracing)
         self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
         self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)
         events, self._groups = reactions_of(config)
-        self._webhooks = webhooks_of(config, database=self.database, clock=clock)
+        self._webhooks = webhooks_of(config, database=self.database, clock=clock, tracing=tracing)
         self._loops = Loops()
         self._registry = Registry(events)
         self._context = Context(clock=clock, services=self._for_handlers())
@@ -133,6 +153,7 @@ class Service:
             metrics=self.metrics,
             has_relay="relay" in roles,
             has_worker="worker" in roles,
+            tracing=tracing,
         )
         services = self._for_requests(clock)
         is_api = "api" in roles
@@ -191,6 +212,7 @@ class Service:
         """No new work, what is in hand is finished, then everything is let go. May be called twice."""
         seconds = self.config.server.stop_seconds
         async with AsyncExitStack() as steps:  # the last one named is the first one taken; each is, whatever fails
+            steps.push_async_callback(self._tracing.close)
             steps.callback(self._passwords.close)
             steps.callback(self._places.close)
             steps.push_async_callback(self.database.close)
@@ -242,7 +264,9 @@ class Service:
             pseudonyms=self._pseudonyms,
             kafka_state=lambda: self._watch.state,
             problems=self.problems,
+            troubles=self._post.troubles,
             notes=self.notes,
+            tracing=self._tracing,
         )
 
     async def _forget_keys(self) -> None:
@@ -278,7 +302,18 @@ def reactions_of(config: Config) -> tuple[tuple[type[Event], ...], tuple[Group, 
     return extended(config.extensions, events=EVENTS, groups=partial(groups, config.kafka))
 
 
-def webhooks_of(config: Config, *, database: Database, clock: Clock) -> Webhooks:
+def tracing_of(config: Config) -> Tracing:
+    """The tracing that the configuration asks for. Raises TracingUnavailable."""
+    if not config.tracing.endpoint:
+        return UNTRACED
+    try:
+        from usercenter import otel
+    except ImportError as error:
+        raise TracingUnavailable from error
+    return otel.exporting(config.tracing, longest_batch=config.kafka.consumer.batch_messages)
+
+
+def webhooks_of(config: Config, *, database: Database, clock: Clock, tracing: Tracing = UNTRACED) -> Webhooks:
     """The webhooks on this database, for the service and for the command. Raises ExtensionInvalid."""
     events, _ = reactions_of(config)
     return Webhooks(
@@ -286,5 +321,6 @@ def webhooks_of(config: Config, *, database: Database, clock: Clock) -> Webhooks
         database=database,
         clock=clock,
         derive=Tokens(config.tokens, clock=clock).derive_key,
+        tracing=tracing,
         event_types={type_of(event) for event in events if event.stream == UserEvent.stream},
     )

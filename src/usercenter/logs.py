@@ -7,6 +7,7 @@ grep kafka` follows it. Ids instead of people: no name, address or text of a use
 import json
 import logging
 import logging.handlers
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ import structlog
 
 from usercenter.config.model import Logging as Settings
 
+_ACTING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Control characters and all that turns the writing direction; in JSON they can only stand within strings."""
 _FIRST: Final = ("timestamp", "level", "event")
 _DATA_EXCEPTION: Final = "22"  # the SQLSTATE class whose messages quote the value
 
@@ -78,9 +81,14 @@ def _replace_handlers(logger: logging.Logger, handlers: list[logging.Handler], f
 def _json(event_dict: structlog.typing.EventDict, **_: object) -> str:
     ordered = {name: event_dict.pop(name, None) for name in _FIRST} | dict(event_dict)
     try:
-        return msgspec.json.encode(ordered, enc_hook=str).decode()
+        return written_out(msgspec.json.encode(ordered, enc_hook=str).decode())
     except UnicodeEncodeError:  # half a surrogate pair: no reason to lose the line
         return json.dumps(ordered, default=str)
+
+
+def written_out(text: str) -> str:
+    """The same JSON with nothing in it that a terminal would obey: JSON itself escapes only the first 32 of these."""
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _stacks(exc_info: structlog.typing.ExcInfo) -> str:

@@ -1,9 +1,14 @@
-"""The front door on a real PostgreSQL, one for each file."""
+"""The front door on a real PostgreSQL, one for each file; and what was logged meanwhile."""
 
+import json
+import logging
 from collections.abc import AsyncIterator
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
 
 import pytest
-from doorway import Door
+from doorway import Door, Lines
 from harness import World, config_of, new_database
 from msgspec.structs import replace
 
@@ -23,3 +28,18 @@ async def door(parts: Running) -> AsyncIterator[Door]:
             yield Door(world, service, client)
     finally:
         await database.close()
+
+
+@pytest.fixture
+def lines() -> Lines:
+    """The lines that were written to the log file since the test began."""
+    handler = next(each for each in logging.getLogger().handlers if isinstance(each, RotatingFileHandler))
+    file = Path(handler.baseFilename)
+    start = file.stat().st_size if file.exists() else 0
+
+    def read() -> list[dict[str, Any]]:
+        with file.open("rb") as stream:
+            stream.seek(start)
+            return [json.loads(line) for line in stream]
+
+    return read

@@ -15,12 +15,14 @@ from faults.load import Clients
 from faults.report import Figures
 from harness import World, eventually
 from msgspec.structs import replace
+from wire import add_raw, posting, raw
 
 from usercenter.config.model import Config, Embedded, EmbeddedKafka
 from usercenter.db import Signal
 from usercenter.embedded.kafka import Kafka
 from usercenter.embedded.kafka_cluster import KafkaCluster
 from usercenter.embedded.parts import Running, running
+from usercenter.messaging import topics
 
 LOAD = {"clerks": 2, "pause_seconds": 0.05}
 
@@ -109,6 +111,22 @@ async def test_with_two_of_three_brokers_away_the_api_goes_on_and_nothing_counts
     assert (tally.fail, tally.unknown) == (0, 0), "the API does not wait for Kafka"
     how = f"two of three brokers are {outage.__name__} and away for {seconds} s; recovery since both are back"
     figures.note(how, kills=2, tally=tally, recoveries=[recovered])
+
+
+async def test_too_few_replicas_in_sync_are_said_and_the_events_wait_until_there_are_enough(world: World) -> None:
+    strict = replace(world.config.kafka.new_topics, replication_factor=3, min_insync_replicas=3)
+    await asyncio.to_thread(topics.create_missing, replace(world.config.kafka, new_topics=strict))
+    async with posting(world) as post:
+        broker = cluster_of(world).members[0]
+        await broker.kill()
+        await add_raw(world, raw("a", b"waits"))
+        (told,) = await eventually(post.troubles, what="a trouble")
+        assert "too few replicas are in sync (NOT_ENOUGH_REPLICAS" in told
+        assert "docs/errors/send-failed.md" in told
+        assert await world.count("outbox") == 1
+        await broker.start()
+        await eventually(lambda: world.count("outbox"), lambda number: number == 0, what="an empty outbox")
+        await eventually(lambda: post.troubles() == [], what="the end of it")
 
 
 def unhurried(config: Config) -> Config:

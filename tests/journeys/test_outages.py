@@ -20,7 +20,7 @@ async def test_registrations_during_an_outage_of_the_broker_get_their_mail_after
             assert world.mails() == []
             health = await eventually(lambda: health_of(client), _is_kafka_away, what="the news of the outage")
             assert health["status"] == "degraded"
-            assert "outbox" in health["kafka"]["next_step"]
+            assert "outbox" in health["kafka"]["meanwhile"]
         finally:
             await kafka.start()
 

@@ -75,7 +75,7 @@ def _application(services: Services, routes: list[Any]) -> Application:
         logging_config=None,
         debug=False,
     )
-    return Observed(litestar, services.metrics)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
+    return Observed(litestar, services.metrics, services.tracing)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
 
 
 class _JsonAlone(JsonRenderPlugin):

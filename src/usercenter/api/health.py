@@ -42,6 +42,8 @@ class Health(msgspec.Struct, kw_only=True):
     postgresql: StoreState
     cache: StoreState | None
     problems: list[str]
+    troubles: list[str]
+    """Why messages cannot be sent, though a broker answers; events wait, people are served."""
     notes: list[str]
     """What keeps nothing from working: receivers that are left alone for a while, because they fail."""
 
@@ -80,8 +82,8 @@ async def ready(services: OurServices) -> Response[Short]:
 async def health(services: OurServices) -> Response[Health]:
     """Everything that this process is connected to: 200, or 503 when it cannot serve."""
     postgresql, cache = await asyncio.gather(_postgresql(services), _cache(services))
-    kafka, problems = services.kafka_state(), services.problems()
-    is_fine = kafka.is_reachable and not problems and (cache is None or cache.is_reachable)
+    kafka, problems, troubles = services.kafka_state(), services.problems(), services.troubles()
+    is_fine = kafka.is_reachable and not problems and not troubles and (cache is None or cache.is_reachable)
     status: Any = "down" if not postgresql.is_reachable else "ok" if is_fine else "degraded"
     body = Health(
         status=status,
@@ -90,6 +92,7 @@ async def health(services: OurServices) -> Response[Health]:
         postgresql=postgresql,
         cache=cache,
         problems=problems,
+        troubles=troubles,
         notes=services.notes(),
     )
     return Response(body, status_code=503 if status == "down" else 200)

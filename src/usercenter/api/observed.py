@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from uuid_utils import uuid7
 
 from usercenter.metrics import Metrics
+from usercenter.tracing import HEADER, NOTHING, UNTRACED, Span, Tracing, trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -23,6 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID: Final = "usercenter.request_id"
+TRACEPARENT: Final = "usercenter.traceparent"
+"""Which trace the request's events belong to: its own span's, or the client's where we trace nothing."""
 HAS_LEFT: Final = "usercenter.client_has_left"
 _ACCEPTED: Final = re.compile(rb"[A-Za-z0-9._:\-]{1,128}\Z")
 _QUIET: Final = frozenset({"/live", "/ready", "/health", "/metrics"})
@@ -31,18 +34,25 @@ _QUIET: Final = frozenset({"/live", "/ready", "/health", "/metrics"})
 class Observed:
     """Wraps an ASGI application."""
 
-    def __init__(self, application: Application, metrics: Metrics) -> None:
+    def __init__(self, application: Application, metrics: Metrics, tracing: Tracing = UNTRACED) -> None:
         self._application = application
         self._requests = metrics.requests
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
+        parent = _traceparent(scope)
+        with self._span(scope, parent) as span:
+            await self._answer(scope, receive, send, span, span.traceparent or parent)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, span: Span, traceparent: str | None) -> None:
         request_id = _request_id(scope)
-        seen = {**scope, REQUEST_ID: request_id, "method": _ANSWERED_AS.get(scope["method"], scope["method"])}
+        method = _ANSWERED_AS.get(scope["method"], scope["method"])
+        seen = {**scope, REQUEST_ID: request_id, TRACEPARENT: traceparent, "method": method}
         clear_contextvars()
-        bind_contextvars(request_id=request_id)
+        bind_contextvars(request_id=request_id, **trace_of(traceparent))
         started, status = time.perf_counter(), 500
 
         async def heard() -> Message:
@@ -60,10 +70,23 @@ class Observed:
         try:
             await self._application(seen, heard, watched)
         finally:
-            self._note(scope["method"], seen.get("path_template") or "other", status, time.perf_counter() - started)
+            self._note(
+                span, scope["method"], seen.get("path_template") or "other", status, time.perf_counter() - started
+            )
 
-    def _note(self, verb: str, route: str, status: int, seconds: float) -> None:
-        method = verb if verb in _METHODS else "other"
+    def _span(self, scope: Scope, parent: str | None) -> Span:
+        """Without the address: there may be an id in its path and anything in its query. Probes have none."""
+        if not self._tracing.is_on or scope["path"] in _QUIET:
+            return NOTHING
+        attributes = {"http.request.method": _known(scope["method"]), "url.scheme": scope["scheme"]}
+        return self._tracing.span(_known(scope["method"]), "server", parent=parent, attributes=attributes)
+
+    def _note(self, span: Span, verb: str, route: str, status: int, seconds: float) -> None:
+        method = _known(verb)
+        span.rename(f"{method} {route}")
+        span.tell({"http.route": route, "http.response.status_code": status})
+        if status >= 500:
+            span.fail(str(status))
         self._requests.labels(method, route, str(status)).observe(seconds)
         if route not in _QUIET:
             log.info("http.request_answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
@@ -72,6 +95,17 @@ class Observed:
 _ALWAYS: Final = ((b"cache-control", b"no-store"),)  # every answer is personal or of the moment
 _ANSWERED_AS: Final = {"HEAD": "GET"}  # the server leaves the body out
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+def _known(verb: str) -> str:
+    return verb if verb in _METHODS else "other"
+
+
+def _traceparent(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return traceparent_in({HEADER: value.decode("latin-1")})
+    return None
 
 
 def _request_id(scope: Scope) -> str:

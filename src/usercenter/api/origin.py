@@ -1,27 +1,25 @@
 """Where a request comes from, as its event will tell it."""
 
-import re
 from typing import Final
 from uuid import UUID
 
-from usercenter.api.observed import REQUEST_ID
+from usercenter.api.observed import REQUEST_ID, TRACEPARENT
 from usercenter.api.services import ApiRequest
 from usercenter.events import Origin
 
 _LONGEST_USER_AGENT: Final = 500
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")  # W3C Trace Context
 
 
 def origin_of(request: ApiRequest, *, actor: UUID | None = None) -> Origin:
     """The request's id, address, user agent and trace, and who acts; foreign text is cut to printable characters."""
     user_agent = request.headers.get("User-Agent")
-    traceparent = request.headers.get("traceparent", "")
+    traceparent = request.scope.get(TRACEPARENT)
     return Origin(
         request_id=str(request.scope.get(REQUEST_ID, "")),
         ip_address=request.client.host if request.client else None,
         user_agent=_printable(user_agent)[:_LONGEST_USER_AGENT] if user_agent else None,
         actor=str(actor) if actor else "system",
-        traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
+        traceparent=str(traceparent) if traceparent else None,
     )
 
 

@@ -15,6 +15,7 @@ from usercenter.config.model import Config
 from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
+from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
 from usercenter.users.passwords import Passwords
@@ -48,8 +49,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     kafka_state: Callable[[], KafkaState]
     problems: Callable[[], list[str]]
     """What keeps this process from working, by its own parts; without looking at the network."""
+    troubles: Callable[[], list[str]]
+    """What keeps messages from being sent, while people are served: no reason not to be ready."""
     notes: Callable[[], list[str]]
     """What is worth knowing beside it, and keeps nothing from working."""
+    tracing: Tracing = UNTRACED
 
 
 OurServices = NamedDependency[Services]

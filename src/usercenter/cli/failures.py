@@ -4,8 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from usercenter.cli import CHECK_FAILED, FINE, UNREACHABLE, WRONG_USAGE
+from usercenter.cli.terminal import plain
+
+BROKERS_ASKED: Final[list[str]] = []
+"""Those of the configuration that this process's command works with, to be named when none of them answers."""
 
 
 class CommandFailed(Exception):
@@ -30,16 +35,27 @@ def explained() -> Iterator[None]:
         status = _status(error)
         if status is None:
             raise
-        print(f"usercenter: {error}", file=sys.stderr)  # noqa: T201
+        lines = f"usercenter: {_told(error)}".split("\n")
+        print("\n".join(map(plain, lines)), file=sys.stderr)  # noqa: T201
         sys.exit(status)
+
+
+def _told(error: Exception) -> str:
+    """What a person reads."""
+    from usercenter.messaging import advice
+    from usercenter.messaging.client import BrokerFailure
+
+    return advice.told(error, brokers=BROKERS_ASKED) if isinstance(error, BrokerFailure) else str(error)
 
 
 def _status(error: Exception) -> int | None:
     """The exit status for an error that explains itself; imports late, for this is the slow path."""
+    from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
     from usercenter.db import DatabaseUnavailable
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
+    from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
     from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
@@ -53,10 +69,20 @@ def _status(error: Exception) -> int | None:
         return error.status
     if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid | ReplayRefused):
         return WRONG_USAGE
-    if isinstance(error, DatabaseUnavailable | BrokerFailure):
+    if isinstance(error, BrokerFailure):
+        return UNREACHABLE if advice.is_absence(error) else CHECK_FAILED
+    if isinstance(error, DatabaseUnavailable):
         return UNREACHABLE
     if isinstance(
-        error, EmbeddedError | PortTaken | TopicMissing | GroupMissing | GroupBusy | ReplayBusy | ReplayUnknown
+        error,
+        EmbeddedError
+        | PortTaken
+        | TracingUnavailable
+        | TopicMissing
+        | GroupMissing
+        | GroupBusy
+        | ReplayBusy
+        | ReplayUnknown,
     ):
         return CHECK_FAILED
     return None

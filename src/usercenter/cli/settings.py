@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from usercenter.cli.failures import CommandFailed
+from usercenter.cli.failures import BROKERS_ASKED, CommandFailed
 from usercenter.config import Config, Loaded, load
 
 DEFAULT_FILE: Final = Path("configs/config.yaml")
@@ -29,10 +29,10 @@ def loaded(path: Path | None) -> Loaded:
 def of_running(path: Path | None) -> Config:
     """As `loaded`, with the addresses of the embedded parts that run in another terminal. Raises NothingRunning."""
     config = loaded(path).config
-    if not config.embedded.is_enabled:
-        return config
-    running: Config = embedded_parts().attached(config)
-    return running
+    if config.embedded.is_enabled:
+        config = embedded_parts().attached(config)
+    BROKERS_ASKED[:] = config.kafka.brokers
+    return config
 
 
 def embedded_parts() -> ModuleType:

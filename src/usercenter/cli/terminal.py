@@ -1,6 +1,5 @@
 """What is printed: data for people with nothing in it that a terminal would obey, and data for programs."""
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,8 +9,6 @@ import msgspec
 _ACTING: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Control, format (among them all that turns the writing direction), surrogate, private and unassigned characters, and
 line ends that are none in a file."""
-_JSON_ACTING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""What JSON lets through as it is; it can only stand within strings."""
 
 
 def plain(text: str) -> str:
@@ -32,8 +29,9 @@ def show(line: str = "") -> None:
 
 def show_json(value: Any) -> None:
     """Data for programs, on stdout."""
-    text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    show(_JSON_ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    from usercenter.logs import written_out
+
+    show(written_out(msgspec.json.format(msgspec.json.encode(value)).decode()))
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

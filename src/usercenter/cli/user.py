@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import show_facts, show_json
 from usercenter.clock import SystemClock
 from usercenter.config import Config
 from usercenter.db import Database, Transaction
@@ -240,8 +241,6 @@ def _origin() -> Origin:
 
 def _print(user: User, *, json: bool) -> None:
     if json:
-        print(msgspec.json.encode(user).decode())  # noqa: T201
-        return
-    for name, value in msgspec.to_builtins(user).items():
-        if value is not None:
-            print(f"{name:<15}{value}")  # noqa: T201
+        show_json(user)
+    else:
+        show_facts(msgspec.to_builtins(user))

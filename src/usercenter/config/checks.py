@@ -6,7 +6,7 @@ import msgspec
 
 from usercenter.config.addresses import broker_fault, database_fault
 from usercenter.config.leaves import leaves
-from usercenter.config.model import Analytics, Config, Kafka, Sms, Tasks
+from usercenter.config.model import Analytics, Config, Kafka, Sms, Tasks, Tracing
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ def complaints(config: Config) -> Iterator[Complaint]:
     yield from _geoip(config)
     yield from _signing_key(config)
     yield from _analytics(config.analytics)
+    yield from _tracing(config.tracing)
 
 
 _NEEDED = {
@@ -45,6 +46,12 @@ def _analytics(analytics: Analytics) -> Iterator[Complaint]:
     if not _is_time_zone(analytics.time_zone):
         text = f"{analytics.time_zone!r} given; allowed: an IANA name such as UTC, Asia/Shanghai, Europe/Berlin"
         yield Complaint(("analytics.time_zone",), text)
+
+
+def _tracing(tracing: Tracing) -> Iterator[Complaint]:
+    if tracing.endpoint and not tracing.endpoint.startswith(("http://", "https://")):
+        text = 'allowed: the whole address, such as http://collector:4318/v1/traces; "" for no traces'
+        yield Complaint(("tracing.endpoint",), text)
 
 
 def _missing_addresses(config: Config) -> Iterator[Complaint]:

@@ -297,6 +297,16 @@ class Logging(Settings, frozen=True):
     """Kafka batches up to this size are logged message by message, larger ones by one line."""
 
 
+class Tracing(Settings, frozen=True):
+    """Traces, for an OpenTelemetry collector; `pip install 'usercenter[otel]'`."""
+
+    endpoint: str = ""
+    """Where spans are sent by OTLP over HTTP, http://collector:4318/v1/traces; empty: nothing is traced."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Which part of the traces that begin here is kept; one that a client has begun is kept if the client keeps it."""
+    service_name: Text = "usercenter"
+
+
 class EmbeddedKafka(Settings, frozen=True):
     """Apache Kafka on this machine: one broker, or a cluster whose brokers may fail one by one."""
 
@@ -335,6 +345,7 @@ class Config(Settings, frozen=True):
     tokens: Tokens = Tokens()
     server: Server = Server()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
     extensions: list[Text] = []
     """Modules with a company's own events and handlers, each with an attribute `extension`."""
     embedded: Embedded = Embedded()

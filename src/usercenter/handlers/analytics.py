@@ -33,9 +33,12 @@ _ACTIVE: Final = frozenset({"registrations", "logins"})
 
 
 async def publish_facts(events: Sequence[UserEvent], tx: Transaction, context: Context) -> None:
-    """Tell on `user.analytics` what happened, without saying to whom."""
+    """Tell on `user.analytics` what happened, without saying to whom.
+
+    A fact names neither its event nor its trace: whoever has both could tell who the pseudonym is.
+    """
     pseudonyms = context.service(Pseudonyms)
-    await outbox.add(tx, *(_fact(event, pseudonyms) for event in events))
+    await outbox.add(tx, *[_fact(event, pseudonyms) for event in events])
 
 
 async def count_facts(events: Sequence[AnalyticsFact], tx: Transaction, context: Context) -> None:

@@ -6,28 +6,39 @@ from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
 from usercenter.db import Database
-from usercenter.events import Registry
-from usercenter.messaging import tasks
+from usercenter.events import Event, Registry
+from usercenter.messaging import causes, tasks
 from usercenter.messaging.calls import NeverEnded, call
 from usercenter.messaging.groups import Context, Handler, Outside
 from usercenter.messaging.tasks import Task
+from usercenter.messaging.traces import of_attempt
 from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing, trace_of
 
 
 class NoLongerOurs(Exception):
     """The task was struck off by another runner while we had it; our work on it is undone."""
+
+    is_failure = False
 
 
 class Attempts:
     """Makes the attempts of a runner."""
 
     def __init__(
-        self, *, handlers: Mapping[str, Handler], registry: Registry, database: Database, context: Context
+        self,
+        *,
+        handlers: Mapping[str, Handler],
+        registry: Registry,
+        database: Database,
+        context: Context,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._handlers = handlers
         self._registry = registry
         self._database = database
         self._context = context
+        self._tracing = tracing
 
     async def make(self, task: Task) -> str:
         """Do the task's work once; a record handler's effect and the end of its task are one transaction.
@@ -37,22 +48,26 @@ class Attempts:
         """
         if task.attempts - task.ended > 1:
             raise _never_ended(task)
-        event = self._registry.decode(task.payload)
-        bind_contextvars(event_id=str(task.event_id), request_id=event.request_id)
+        event, trace = self._registry.decode(task.payload), causes.traceparent_of(task)
+        bind_contextvars(event_id=str(task.event_id), request_id=event.request_id, **trace_of(trace))
         reached("task.begun")
+        with of_attempt(self._tracing, task), causes.carrying({task.event_id: trace} if trace else {}):
+            await self._run(task, event)
+        return event.request_id
+
+    async def _run(self, task: Task, event: Event) -> None:
         handler = self._handlers[task.handler_name]
         lane = task.handler.partition("/")[2]
         context = replace(self._context, idempotency_id=task.event_id, attempt=task.attempts, lane=lane)
         if isinstance(handler, Outside):
             await call(handler.run, event, context, timeout_seconds=handler.timeout_seconds)
             reached("task.done")
-            return event.request_id
+            return
         async with self._database.transaction() as tx:
             await tx.allow_pauses(1.2 * handler.timeout_seconds)
             await call(handler.run, [event], tx, context, timeout_seconds=handler.timeout_seconds)
             if not await tasks.finish(tx, [task.position]):
                 raise NoLongerOurs
-        return event.request_id
 
 
 def _never_ended(task: Task) -> NeverEnded:

@@ -15,15 +15,15 @@ from confluent_kafka.admin import AdminClient
 from usercenter.clock import Clock
 from usercenter.config.model import Kafka
 from usercenter.messaging import api_versions
+from usercenter.messaging.advice import UNREACHABLE, advise
 from usercenter.messaging.client import client_logger, client_settings
+from usercenter.messaging.troubles import Troubles
 
 log = structlog.get_logger()
 
 LOOK_EVERY_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 3.0
-NEXT_STEP: Final = (
-    "start the broker or correct `kafka.brokers`; events wait in the outbox and are sent in order afterwards"
-)
+_ANY: Final = "the brokers"
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,10 @@ class KafkaState(msgspec.Struct, frozen=True, kw_only=True):
     controller: int | None = None
     """Which of them is asked to change topics; with KRaft, a broker that passes it on."""
     error: str | None = None
+    meanwhile: str | None = None
     next_step: str | None = None
+    see: str | None = None
+    """The page of the docs about it."""
 
 
 class BrokerWatch:
@@ -55,11 +58,13 @@ class BrokerWatch:
     def __init__(self, kafka: Kafka, *, clock: Clock) -> None:
         self._kafka = kafka
         self._clock = clock
+        self._troubles = Troubles(clock, doing="send", calm_seconds=0)
+        self._cause: confluent_kafka.KafkaError | None = None
         self.state = KafkaState(is_reachable=False, since=clock.now(), asked=kafka.brokers, error="not asked yet")
 
     async def keep(self) -> None:
         """Look again and again until cancelled."""
-        admin = AdminClient(client_settings(self._kafka), logger=client_logger())
+        admin = AdminClient(client_settings(self._kafka) | {"error_cb": self._note_cause}, logger=client_logger())
         while True:
             await asyncio.to_thread(self.look, admin)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
@@ -74,7 +79,8 @@ class BrokerWatch:
         try:
             metadata = admin.list_topics(timeout=_TIMEOUT_SECONDS)
         except confluent_kafka.KafkaException as error:
-            self._note_unreachable(before, error.args[0].str())
+            admin.poll(0)  # its cause comes by a call back
+            self._note_unreachable(before, self._cause or error.args[0])
         else:
             brokers = [self._describe(each.id, str(each.host), each.port) for each in metadata.brokers.values()]
             since = before.since if before.is_reachable else self._clock.now()
@@ -86,20 +92,37 @@ class BrokerWatch:
                 controller=metadata.controller_id,
             )
             if not before.is_reachable:
-                log.info("kafka.broker_reachable", brokers=[f"{each.address} ({each.release})" for each in brokers])
+                self._tell_reachable()
         return self.state
 
-    def _note_unreachable(self, before: KafkaState, reason: str) -> None:
+    def _note_cause(self, error: confluent_kafka.KafkaError) -> None:
+        if error.code() != confluent_kafka.KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # says nothing new
+            self._cause = error
+
+    def _note_unreachable(self, before: KafkaState, error: confluent_kafka.KafkaError) -> None:
+        self._cause = None
         is_new = before.is_reachable or before.next_step is None
+        advice = advise(error, doing="send")
+        advice = advice if advice.page == UNREACHABLE.page else UNREACHABLE
+        asked = ", ".join(self._kafka.brokers)
         self.state = KafkaState(
             is_reachable=False,
             since=self._clock.now() if is_new else before.since,
             asked=self._kafka.brokers,
-            error=f"no broker of {', '.join(self._kafka.brokers)} can be reached: {reason}",
-            next_step=NEXT_STEP,
+            error=f"no broker of {asked} can be reached: {error.str()}",
+            meanwhile=advice.meanwhile,
+            next_step=advice.next,
+            see=advice.page,
         )
-        if is_new:
-            log.error("kafka.broker_unreachable", brokers=self._kafka.brokers, error=reason, next=NEXT_STEP)
+        if trouble := self._troubles.met(_ANY, error):
+            log.error("kafka.broker_unreachable", brokers=self._kafka.brokers, **trouble.facts() | advice.facts())
+
+    def _tell_reachable(self) -> None:
+        self._troubles.went_well(_ANY)
+        ended = self._troubles.ended()
+        lasted = {"lasted_seconds": max(seconds for _, seconds in ended)} if ended else {}
+        seen = [f"{each.address} ({each.release})" for each in self.state.brokers]
+        log.info("kafka.broker_reachable", brokers=seen, **lasted)
 
     def _describe(self, id: int, host: str, port: int) -> Broker:
         address = f"{host}:{port}"

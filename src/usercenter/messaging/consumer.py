@@ -15,12 +15,15 @@ import confluent_kafka
 import structlog
 from confluent_kafka import TopicPartition
 
+from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Kafka
+from usercenter.messaging.advice import advise
 from usercenter.messaging.batch import Received
 from usercenter.messaging.client import client_logger, consumer_settings
 from usercenter.messaging.delivery import Deliveries, Delivery
 from usercenter.messaging.gaps import Gaps
 from usercenter.messaging.incoming import received
+from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
 
 log = structlog.get_logger()
@@ -41,6 +44,7 @@ class Consumer:
         topic: str,
         handle: Callable[[Sequence[Received]], Awaitable[None]],
         metrics: Metrics,
+        clock: Clock | None = None,
         patience_seconds: float = 5.0,
         revoke_seconds: float = 10.0,
     ) -> None:
@@ -59,6 +63,7 @@ class Consumer:
         self._deliveries = Deliveries(group, handle)
         self._gaps = Gaps(group, topic, metrics)
         self._in_hand: Delivery | None = None
+        self._troubles = Troubles(clock or SystemClock(), doing="read")
         self._problem: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka-{group}", daemon=True)
@@ -66,7 +71,8 @@ class Consumer:
     @property
     def problem(self) -> str | None:
         """Why nothing can be read or handled right now, for /ready and /health."""
-        return self._problem or self._deliveries.problem
+        cannot_read = [f"cannot read {each.place}: {each}" for each in self._troubles.current()]
+        return self._problem or "; ".join(cannot_read) or self._deliveries.problem
 
     def start(self) -> None:
         """Join the group; returns at once."""
@@ -107,17 +113,26 @@ class Consumer:
 
     def _note_failure(self, error: Exception) -> None:
         if isinstance(error, confluent_kafka.KafkaException):
-            self._problem = f"the group cannot read: {error.args[0].str()}"
-            log.error("kafka.consumer_failed", group=self.group, topic=self.topic, error=self._problem)
+            self._note_trouble(error.args[0])
         else:
             self._problem = f"the group cannot read: {error.__class__.__name__}"
             log.error("kafka.consumer_failed", group=self.group, topic=self.topic, exc_info=error)
+
+    def _note_trouble(self, error: confluent_kafka.KafkaError) -> None:
+        if trouble := self._troubles.met(self.topic, error):
+            log.error("kafka.cannot_read", group=self.group, topic=self.topic, **trouble.facts())
+
+    def _tell_ends(self) -> None:
+        for trouble, seconds in self._troubles.ended():
+            facts = {"topic": self.topic, "error": trouble.error, "lasted_seconds": seconds}
+            log.info("kafka.reads_again", group=self.group, **facts)
 
     def _read_until_stopped(self) -> None:
         consumer = confluent_kafka.Consumer(consumer_settings(self._kafka, self.group), logger=client_logger())
         consumer.subscribe([self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         try:
             while not self._stopping.is_set():
+                self._tell_ends()
                 batch = self._take(consumer)
                 self._gaps.look(consumer)
                 self._gaps.follow(consumer, batch)
@@ -146,11 +161,10 @@ class Consumer:
         error = message.error()
         if error is None:
             return True
-        if error.fatal():
-            raise confluent_kafka.KafkaException(error)
         self._metrics.consume_errors.labels(self.topic, "other", self.group, error.name()).inc()
-        log.warning("kafka.consumer_error", group=self.group, topic=self.topic, error=error.str())
-        self._problem = error.str()
+        if error.fatal() or advise(error, doing="read").is_said_once:
+            raise confluent_kafka.KafkaException(error)  # the group is joined again, until that works
+        self._note_trouble(error)
         return False
 
     def _deliver(self, consumer: confluent_kafka.Consumer, batch: Sequence[Received]) -> None:
@@ -181,6 +195,7 @@ class Consumer:
         if delivery is None or not delivery.is_handled:
             return
         self._problem = None
+        self._troubles.went_well(self.topic)
         for end in delivery.ends():
             try:
                 consumer.store_offsets(offsets=[end])
@@ -202,6 +217,7 @@ class Consumer:
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         consumer.resume(partitions)  # a pause outlives the loss of a partition; all else the consumer does by itself
         self._problem = None
+        self._troubles.went_well(self.topic)
         self.is_assigned = True
         self._gaps.assigned(partitions)
         log.info("kafka.partitions_assigned", group=self.group, topic=self.topic, partitions=_numbers(partitions))

@@ -15,10 +15,12 @@ import structlog
 from usercenter.db import Transaction
 from usercenter.events import new_id
 from usercenter.messaging import outbox
+from usercenter.messaging.advice import TOO_LARGE
 from usercenter.messaging.fingerprints import fingerprint_of_text
 from usercenter.messaging.outbox import RawMessage, Row
 from usercenter.messaging.reasons import printable, storable
 from usercenter.messaging.shards import SHARDS, shard_of
+from usercenter.tracing import trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -74,6 +76,7 @@ def announce(letters: Sequence[DeadLetter]) -> None:
             event_id=str(letter.event_id) if letter.event_id else None,
             event_type=letter.event_type,
             attempts=letter.attempts,
+            **trace_of(traceparent_in(letter.headers)),
             next="the reason is in the table dead_letters",
         )
 
@@ -107,7 +110,8 @@ async def add_unsendable(tx: Transaction, row: Row, *, topic: str, error: str) -
         fingerprint=fingerprint_of_text("unsendable", error),
     )
     await _keep(tx, letter)
-    log.error("kafka.message_unsendable", topic=topic, event_type=row.type, error=error)
+    facts = {"topic": topic, "event_type": row.type, "bytes": len(row.payload), "error": error}
+    log.error("kafka.message_unsendable", **facts, **TOO_LARGE.facts())
 
 
 def _uuid(text: str) -> UUID | None:

@@ -14,7 +14,9 @@ from usercenter.messaging.batch import Item
 from usercenter.messaging.calls import call
 from usercenter.messaging.groups import Context, Handler, Outside, PermanentFailure, Record, Schedule
 from usercenter.messaging.tasks import Lane
+from usercenter.messaging.traces import of_handler
 from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing
 
 
 class Done(NamedTuple):
@@ -45,7 +47,15 @@ class Failed(NamedTuple):
 class Effects:
     """What the handlers of one group do to one batch, inside the batch's transaction."""
 
-    def __init__(self, tx: Transaction, context: Context, *, schedule: Schedule, busy: Collection[Lane]) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        context: Context,
+        *,
+        schedule: Schedule,
+        busy: Collection[Lane],
+        tracing: Tracing = UNTRACED,
+    ) -> None:
         self.done: list[Done] = []
         self.failed: list[Failed] = []
         self.later: list[Later | Failed] = []
@@ -54,6 +64,7 @@ class Effects:
         self._context = context
         self._schedule = schedule
         self._busy = set(busy)
+        self._tracing = tracing
 
     async def leave(self, handler: Outside, items: Sequence[Item]) -> None:
         """Leave it to the task runner. Raises what the handler's choice of lanes raises."""
@@ -107,7 +118,8 @@ class Effects:
         started = time.perf_counter()
         reached("handler.begun")
         events = [item.event for item in items]
-        await call(handler.run, events, self._tx, self._context, timeout_seconds=handler.timeout_seconds)
+        with of_handler(self._tracing, handler.name, len(events)):
+            await call(handler.run, events, self._tx, self._context, timeout_seconds=handler.timeout_seconds)
         return Done(handler.name, items, time.perf_counter() - started)
 
     async def _check_deferred(self) -> None:

@@ -11,12 +11,14 @@ from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.messaging import dead_letters, tasks
 from usercenter.messaging.calls import NeverEnded
+from usercenter.messaging.causes import traceparent_of
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Handler, NotYet, PermanentFailure, RetryLater, Schedule
 from usercenter.messaging.reasons import describe
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
+from usercenter.tracing import trace_of
 
 log = structlog.get_logger()
 
@@ -117,6 +119,7 @@ class Ledger:
                 attempts=each.attempts,
                 error=type(each.error).__name__,
                 next_attempt_in_seconds=round(each.wait_seconds, 1),
+                **trace_of(traceparent_of(each.task)),
             )
         for letter in letters:
             self._metrics.handled.labels(letter.handler.partition("/")[0], "dead").inc()
@@ -155,7 +158,7 @@ class Ledger:
         if len(done) <= self._log_each:
             for task, _, request_id in done:
                 facts = {"handler": task.handler, "event_id": str(task.event_id), "request_id": request_id}
-                log.info("tasks.done", **facts, attempts=task.attempts)
+                log.info("tasks.done", **facts, attempts=task.attempts, **trace_of(traceparent_of(task)))
             return
         for handler, number in Counter(each.task.handler_name for each in done).items():
             log.info("tasks.done", handler=handler, tasks=number)

@@ -12,6 +12,7 @@ import confluent_kafka
 import structlog
 from confluent_kafka import TopicPartition
 
+from usercenter.messaging.advice import CANNOT_READ
 from usercenter.messaging.batch import Received
 from usercenter.metrics import Metrics
 
@@ -98,5 +99,7 @@ class Gaps:
             count=goes_on - expected,
             first_offset=expected,
             reason="deleted by the topic's retention before the group had read them",
+            meanwhile=f"the group goes on at offset {goes_on}; the events are in event_log",
+            see=CANNOT_READ,
             next=f"usercenter verify says which; usercenter replay --missing --group {self._group} brings them back",
         )

@@ -44,6 +44,8 @@ class NotYet(Exception):
     The task comes due again after so many seconds, its lane waits behind it, and the attempt does not count.
     """
 
+    is_failure = False
+
     def __init__(self, seconds: float) -> None:
         super().__init__(f"not before {seconds:g} s from now")
         self.seconds = seconds

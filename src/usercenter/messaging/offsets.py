@@ -42,7 +42,7 @@ def _commit_start(kafka: Kafka, group: str, topic: str) -> None:
     settings = client_settings(kafka) | {"group.id": group, "enable.auto.commit": False}
     consumer = confluent_kafka.Consumer(settings, logger=client_logger())
     try:
-        committed = _checked(consumer.committed(_all_partitions(consumer, topic), timeout=TIMEOUT_SECONDS))
+        committed = _committed(consumer, topic)
         if any(each.offset >= 0 for each in committed):
             return
         start = [_start_of(consumer, each, kafka.consumer.auto_offset_reset) for each in committed]
@@ -52,6 +52,18 @@ def _commit_start(kafka: Kafka, group: str, topic: str) -> None:
         )
     finally:
         consumer.close()
+
+
+def _committed(consumer: confluent_kafka.Consumer, topic: str) -> list[TopicPartition]:
+    """What the group has committed. Who may not ask would wait in vain: the refusal comes as a message instead."""
+    partitions = _all_partitions(consumer, topic)
+    try:
+        return _checked(consumer.committed(partitions, timeout=TIMEOUT_SECONDS))
+    except confluent_kafka.KafkaException:
+        refusal = consumer.poll(0)
+        if refusal is not None and (error := refusal.error()) is not None:
+            raise confluent_kafka.KafkaException(error) from None
+        raise
 
 
 def _checked(partitions: list[TopicPartition] | None) -> list[TopicPartition]:

@@ -13,6 +13,7 @@ import msgspec
 
 from usercenter.db import Transaction
 from usercenter.events import Event, encode, headers_of
+from usercenter.messaging.causes import carried_from
 from usercenter.messaging.shards import shard_of
 from usercenter.points import reached
 
@@ -50,6 +51,8 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
 
     Events with a sequence are also kept in the event_log for good. Per user, the order of the calls is the order in
     Kafka, provided that the caller holds the lock of the user's row. Does not commit.
+
+    `traceparent` says to which trace they belong; what a handler sends belongs to that of its `causation_id`.
     """
     if not events:
         return
@@ -61,7 +64,9 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
             event.type,
             event.stream,
             encode(event),
-            msgspec.json.encode(headers_of(event, traceparent=traceparent)).decode(),
+            msgspec.json.encode(
+                headers_of(event, traceparent=traceparent or carried_from(event.causation_id))
+            ).decode(),
             shard_of(event.user_id),
         )
         for event in events

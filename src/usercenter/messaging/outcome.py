@@ -13,6 +13,7 @@ from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects
 from usercenter.messaging.limits import Verdict
 from usercenter.metrics import Metrics
+from usercenter.tracing import trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -80,4 +81,5 @@ class Outcome(NamedTuple):
                 event_type=event.type,
                 event_id=str(event.id),
                 request_id=event.request_id,
+                **trace_of(traceparent_in(message.headers)),
             )

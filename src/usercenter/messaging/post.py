@@ -15,7 +15,6 @@ from usercenter.config.model import Config
 from usercenter.db import Database, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import offsets, topics
-from usercenter.messaging.advice import next_step
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
@@ -23,13 +22,16 @@ from usercenter.messaging.leases import Leases
 from usercenter.messaging.relay import Relay
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
+from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
 from usercenter.supervision import Loops
+from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
 _FIRST_RETRY_SECONDS: Final = 0.1
 _LONGEST_RETRY_SECONDS: Final = 1.0
+_OPENING: Final = "opening topics and groups"
 
 
 class Post:
@@ -46,6 +48,7 @@ class Post:
         metrics: Metrics,
         has_relay: bool,
         has_worker: bool,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._config = config
         self._groups = groups
@@ -53,10 +56,12 @@ class Post:
         self._database = database
         self._context = context
         self._metrics = metrics
+        self._tracing = tracing
         self._has_relay = has_relay
         self._has_worker = has_worker
         self._topics = topics_by_stream(config.kafka)
         self._loops = Loops()
+        self._opening = Troubles(context.clock, doing="send", calm_seconds=0)
         self._relay: Relay | None = None
         self._runner: Runner | None = None
         self._consumers: list[Consumer] = []
@@ -73,6 +78,14 @@ class Post:
         """What keeps this process from moving messages, Kafka's plain absence aside."""
         stuck = [f"group {each.group}: {each.problem}" for each in self._consumers if each.problem]
         return [*self._loops.problems(), *stuck, *(self._runner.problems() if self._runner else ())]
+
+    def troubles(self) -> list[str]:
+        """What keeps messages from being sent: events wait, and people are served meanwhile."""
+        sending = self._relay.troubles.current() if self._relay else []
+        return [
+            *(f"{each.place}: {each}" for each in self._opening.current()),
+            *(f"sending to {each.place}: {each}" for each in sending),
+        ]
 
     def notes(self) -> list[str]:
         """What an operator may want to know, and what keeps nothing from working."""
@@ -119,16 +132,22 @@ class Post:
                     topic = self._topics[group.stream]
                     await offsets.pin_start(self._database, self._config.kafka, group=group.name, topic=topic)
             except confluent_kafka.KafkaException as error:
-                step = next_step(error.args[0], otherwise="tried again; events wait in the outbox")
-                log.warning("kafka.not_ready", error=error.args[0].str(), next=step)
+                if trouble := self._opening.met(_OPENING, error.args[0]):
+                    log.warning("kafka.not_ready", **trouble.facts())
             except Exception as error:
                 if not is_transient(error):
                     raise
                 log.warning("kafka.not_ready", error=str(error), next="tried again when PostgreSQL is there")
             else:
+                self._tell_opened()
                 return
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(_LONGEST_RETRY_SECONDS, pause_seconds * 2)
+
+    def _tell_opened(self) -> None:
+        self._opening.went_well(_OPENING)
+        for trouble, seconds in self._opening.ended():
+            log.info("kafka.ready", error=trouble.error, lasted_seconds=seconds)
 
     def _start_relay(self) -> None:
         leases = self._leases_of("relay", self._config.relay.lease_seconds)
@@ -139,6 +158,7 @@ class Post:
             topics=self._topics,
             clock=self._context.clock,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("relay", self._relay.run)
@@ -152,6 +172,7 @@ class Post:
             config=self._config,
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         consumer = Consumer(
             self._config.kafka,
@@ -159,6 +180,7 @@ class Post:
             topic=self._topics[group.stream],
             handle=router.handle,
             metrics=self._metrics,
+            clock=self._context.clock,
         )
         self._consumers.append(consumer)
         consumer.start()
@@ -175,6 +197,7 @@ class Post:
             streams={topic: stream for stream, topic in self._topics.items()},
             schedule=self._schedule,
             metrics=self._metrics,
+            tracing=self._tracing,
         )
         self._keep(leases)
         self._loops.keep("tasks", self._runner.run)

@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import confluent_kafka
 import structlog
 
 from usercenter.clock import Clock
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
 from usercenter.messaging import dead_letters, outbox
-from usercenter.messaging.advice import next_step
 from usercenter.messaging.in_hand import InHand
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.producer import Producer, Receipt, is_fatal, is_permanent, may_concern_others
+from usercenter.messaging.traces import Sendings
+from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
 from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing, trace_of, traceparent_in
 
 log = structlog.get_logger()
 
@@ -43,6 +46,7 @@ class Relay:
         topics: Mapping[str, str],
         clock: Clock,
         metrics: Metrics,
+        tracing: Tracing = UNTRACED,
         make_producer: Callable[..., Producer] = Producer,
     ) -> None:
         self._kafka = config.kafka
@@ -53,8 +57,11 @@ class Relay:
         self._leases = leases
         self._topics = topics
         self._metrics = metrics
+        self.troubles = Troubles(clock, doing="send")
+        """By topic, what keeps messages from being sent."""
         self._wake = database.signal(outbox.SIGNAL)
         self._hand = InHand(clock)
+        self._sendings = Sendings(tracing)
         self._acknowledged: list[Row] = []
         self._refused: list[tuple[Row, str]] = []
         self._alone: set[int] = set()
@@ -98,6 +105,7 @@ class Relay:
         """One round: delete what arrived, and meanwhile fetch what is new. Says whether to wait for news now."""
         if self._is_broken:
             await self._replace_producer()
+        self._tell_ends()
         settled, rows = await asyncio.gather(self._settle(), self._fetch(), return_exceptions=True)
         if isinstance(settled, BaseException):
             raise settled
@@ -138,10 +146,12 @@ class Relay:
             self._is_full = True
             self._hand.put_back(row)
             return
+        self._sendings.begin(row, topic)
         reached("relay.sent")
 
     def _receive(self, receipts: list[Receipt]) -> None:
         self._is_full = False
+        self._sendings.end(receipts)
         for row, error, _, _ in receipts:
             self._hand.arrive(row)
             if error is None:
@@ -210,10 +220,11 @@ class Relay:
         failed = Counter((self._topics[row.stream], row.type, error) for row, error, _, _ in receipts if error)
         for (topic, type_, error), number in failed.items():
             self._metrics.produce_errors.labels(topic, type_, error.name()).inc(number)
-            facts = {"topic": topic, "event_type": type_, "messages": number, "error": error.name()}
-            step = next_step(error, otherwise="kept and sent again, or a dead letter")
-            log.warning("kafka.delivery_failed", **facts, next=step)
+            if not is_permanent(error):  # what is refused for ever is told when it becomes a dead letter
+                self._tell_failure(topic, error)
         arrived = [receipt for receipt in receipts if receipt[1] is None]
+        for stream in {row.stream for row, *_ in arrived}:
+            self.troubles.went_well(self._topics[stream])
         if len(self._hand) > self._log_each:
             log.info("kafka.messages_delivered", messages=len(arrived))
             return
@@ -226,4 +237,13 @@ class Relay:
                 event_type=row.type,
                 event_id=row.headers.get("ce_id"),
                 request_id=row.headers.get("request_id"),
+                **trace_of(traceparent_in(row.headers)),
             )
+
+    def _tell_failure(self, topic: str, error: confluent_kafka.KafkaError) -> None:
+        if trouble := self.troubles.met(topic, error):
+            log.warning("kafka.delivery_failed", topic=topic, messages_in_hand=len(self._hand), **trouble.facts())
+
+    def _tell_ends(self) -> None:
+        for trouble, seconds in self.troubles.ended():
+            log.info("kafka.delivery_recovered", topic=trouble.place, error=trouble.error, lasted_seconds=seconds)

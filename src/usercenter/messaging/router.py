@@ -11,11 +11,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry
-from usercenter.messaging import dead_letters, erasures, inbox, stops, tasks
+from usercenter.messaging import causes, dead_letters, erasures, inbox, stops, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.begun import Mark, Marks, parted
 from usercenter.messaging.calls import NeverEnded
@@ -27,8 +28,10 @@ from usercenter.messaging.limits import Limits, Verdict
 from usercenter.messaging.outcome import Outcome
 from usercenter.messaging.stops import Stopped
 from usercenter.messaging.tasks import Lane
+from usercenter.messaging.traces import of_batch
 from usercenter.metrics import Metrics
 from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing, trace_of
 
 __all__ = ["Received", "Router"]
 
@@ -48,6 +51,7 @@ class Router:
         config: Config,
         schedule: Schedule,
         metrics: Metrics,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self.group = group
         self._handlers = {handler.name: handler for handler in group.all_handlers()}
@@ -58,6 +62,7 @@ class Router:
         self._context = context
         self._schedule = schedule
         self._metrics = metrics
+        self._tracing = tracing
         self._log_each = config.logging.each_event_up_to
         self._crashes = config.kafka.consumer.crashes
         self._limits = Limits(config.limits, context.clock)
@@ -70,13 +75,14 @@ class Router:
         What an earlier process died of is found and handled one by one, and given up in the end. Raises only errors
         that concern the whole batch (the database is gone, the group has stopped): repeat it later.
         """
-        rest = messages
-        try:
-            while rest:
-                rest = await self._begin(rest)
-        except BaseException:
-            await self._marks.give_back()
-            raise
+        with of_batch(self._tracing, self.group.name, messages):
+            rest = messages
+            try:
+                while rest:
+                    rest = await self._begin(rest)
+            except BaseException:
+                await self._marks.give_back()
+                raise
 
     async def _begin(self, messages: Sequence[Received]) -> Sequence[Received]:
         """Handle them, up to and with those that are suspected; returns what is left."""
@@ -114,13 +120,15 @@ class Router:
 
     async def _handle_read(self, batch: Batch, error: NeverEnded | None = None) -> None:
         started = time.perf_counter()
-        try:
-            outcome = await self._commit(batch, is_isolating=False, error=error)
-        except Exception as failure:
-            if is_transient(failure):
-                raise
-            log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
-            outcome = await self._commit(batch, is_isolating=True, error=error)
+        traceparents = causes.traceparents(batch.items)
+        with causes.carrying(traceparents), bound_contextvars(**trace_of(causes.only_one(traceparents))):
+            try:
+                outcome = await self._commit(batch, is_isolating=False, error=error)
+            except Exception as failure:
+                if is_transient(failure):
+                    raise
+                log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
+                outcome = await self._commit(batch, is_isolating=True, error=error)
         reached("batch.committed")
         self._limits.note(outcome.verdicts)
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
@@ -134,7 +142,7 @@ class Router:
             broken = await erasures.without_their_bytes(tx, broken)
             by_handler = self._by_handler(items)
             busy = await self._busy_lanes(tx, by_handler)
-            effects = Effects(tx, self._context, schedule=self._schedule, busy=busy)
+            effects = Effects(tx, self._context, schedule=self._schedule, busy=busy, tracing=self._tracing)
             for name, handler in self._handlers.items():  # the table's order, the same in every process: no deadlock
                 if isinstance(handler, Outside):
                     await effects.leave(handler, by_handler[name])

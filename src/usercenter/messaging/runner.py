@@ -27,6 +27,7 @@ from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
+from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -51,11 +52,14 @@ class Runner:
         streams: Mapping[str, str],
         schedule: Schedule,
         metrics: Metrics,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._settings = config.tasks
         self._database = database
         self._leases = leases
-        self._attempts = Attempts(handlers=handlers, registry=registry, database=database, context=context)
+        self._attempts = Attempts(
+            handlers=handlers, registry=registry, database=database, context=context, tracing=tracing
+        )
         self._ledger = Ledger(
             handlers=handlers,
             streams=streams,

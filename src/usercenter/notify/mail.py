@@ -12,6 +12,7 @@ from usercenter.notify.addresses import mailbox_of
 from usercenter.notify.connections import Connections
 from usercenter.notify.errors import MailRefused
 from usercenter.notify.lines import one_line
+from usercenter.tracing import UNTRACED, Attributes, Tracing
 
 log = structlog.get_logger()
 
@@ -23,10 +24,16 @@ class Mailer:
     loop; any number of tasks may send at the same time.
     """
 
-    def __init__(self, mail: Mail, *, tls_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, mail: Mail, *, tls_context: ssl.SSLContext | None = None, tracing: Tracing = UNTRACED) -> None:
         for setting in filter(None, (mail.sender, mail.reply_to)):
             mailbox_of(setting)
         self._connections = Connections(mail, tls_context=tls_context)
+        self._tracing = tracing
+        self._place: Attributes = {
+            "network.protocol.name": "smtp",
+            "server.address": mail.host,
+            "server.port": mail.port,
+        }
 
     async def send(self, message: EmailMessage) -> str:
         """Returns once the server has taken responsibility for the mail, with what it said (often its queue id).
@@ -38,8 +45,9 @@ class Mailer:
         options = [] if (sender + recipient).isascii() else ["SMTPUTF8"]
         try:
             octets = message.as_bytes()
-            async with self._connections.borrow() as client:
-                _, answer = await client.sendmail(sender, [recipient], octets, mail_options=options)
+            with self._tracing.span("send SMTP", "client", attributes=self._place):
+                async with self._connections.borrow() as client:
+                    _, answer = await client.sendmail(sender, [recipient], octets, mail_options=options)
         except verdicts.FAILURES as failure:
             raise verdicts.of_mail(failure) from None  # the cause may quote the address
         log.info("notify.mail_taken", message_id=str(message["Message-ID"]))

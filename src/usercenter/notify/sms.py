@@ -11,6 +11,7 @@ from usercenter.config.model import Sms
 from usercenter.notify.errors import SmsDelayed, SmsNotSent, SmsRefused
 from usercenter.notify.lines import one_line
 from usercenter.notify.texts import Text
+from usercenter.tracing import UNTRACED, Attributes, Tracing
 
 log = structlog.get_logger()
 
@@ -49,12 +50,19 @@ class TwilioSms:
     and another attempt sends it twice. `timeout_seconds` bounds each step of a request. Connections are kept.
     """
 
-    def __init__(self, sms: Sms) -> None:
+    def __init__(self, sms: Sms, *, tracing: Tracing = UNTRACED) -> None:
         if not (sms.base_url and sms.account_sid and sms.auth_token and sms.sender):
             raise ValueError("sms.base_url, account_sid, auth_token and sender are needed to send text messages")
         self._path = f"/2010-04-01/Accounts/{sms.account_sid}/Messages.json"
         is_service = re.fullmatch("MG[0-9a-f]{32}", sms.sender) is not None
         self._sender = {"MessagingServiceSid" if is_service else "From": sms.sender}
+        self._tracing = tracing
+        place = httpx.URL(sms.base_url)
+        self._place: Attributes = {
+            "http.request.method": "POST",
+            "server.address": place.host,
+            "server.port": place.port or (80 if place.scheme == "http" else 443),
+        }
         self._client = httpx.AsyncClient(
             base_url=sms.base_url,
             auth=httpx.BasicAuth(sms.account_sid, sms.auth_token),
@@ -65,8 +73,7 @@ class TwilioSms:
 
     async def send(self, text: Text) -> str:
         try:
-            form = {"To": text.to, "Body": text.body, **self._sender}
-            answer = await self._client.post(self._path, data=form)
+            answer = await self._post({"To": text.to, "Body": text.body, **self._sender})
         except httpx.HTTPError as failure:
             raise SmsDelayed(None, _clean(str(failure) or type(failure).__name__)) from None  # the cause has the body
         if not answer.is_success:
@@ -78,10 +85,18 @@ class TwilioSms:
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def _post(self, form: dict[str, str]) -> httpx.Response:
+        with self._tracing.span("POST", "client", attributes=self._place) as span:
+            answer = await self._client.post(self._path, data=form)
+            span.tell({"http.response.status_code": answer.status_code})
+            if not answer.is_success:
+                span.fail(str(answer.status_code))
+        return answer
 
-def provider_of(sms: Sms) -> SmsProvider:
+
+def provider_of(sms: Sms, *, tracing: Tracing = UNTRACED) -> SmsProvider:
     """The provider that the settings name."""
-    return TwilioSms(sms) if sms.base_url else NoSms()
+    return TwilioSms(sms, tracing=tracing) if sms.base_url else NoSms()
 
 
 def verdict(status: int, body: bytes) -> SmsNotSent:

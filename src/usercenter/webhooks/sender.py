@@ -8,12 +8,14 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpcore
 
 from usercenter import __version__
 from usercenter.clock import Clock
 from usercenter.config.model import Webhooks as Settings
+from usercenter.tracing import NOTHING, UNTRACED, Attributes, Span, Tracing
 from usercenter.webhooks.addresses import fault_of
 from usercenter.webhooks.model import Outcome
 from usercenter.webhooks.network import AddressRefused, CheckedNetwork
@@ -58,9 +60,11 @@ class Sender:
         clock: Clock,
         network: CheckedNetwork | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._tracing = tracing
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or ssl.create_default_context(),
             max_connections=None,
@@ -73,7 +77,12 @@ class Sender:
         """Send once, and say what came of it; raises nothing that the receiver could cause."""
         started = time.perf_counter()
         reply = _Reply()
-        error = await self._exchange(url, headers, body, reply)
+        with self._span(url) as span:
+            error = await self._exchange(url, headers, body, reply)
+            if reply.status:
+                span.tell({"http.response.status_code": reply.status})
+            if failure := _kind_of_failure(reply.status):
+                span.fail(failure)
         return Outcome(
             status=reply.status,
             answer=reply.text(),
@@ -85,6 +94,18 @@ class Sender:
     async def close(self) -> None:
         """Let go of every connection. May be called twice."""
         await self._pool.aclose()
+
+    def _span(self, url: str) -> Span:
+        """Says the host and nothing else of the address, for there may be a secret in the rest of it."""
+        if not self._tracing.is_on:
+            return NOTHING
+        place = urlsplit(url)
+        attributes: Attributes = {
+            "http.request.method": "POST",
+            "server.address": place.hostname or "",
+            "server.port": place.port or (80 if place.scheme == "http" else 443),
+        }
+        return self._tracing.span("POST", "client", attributes=attributes)
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, reply: _Reply) -> str | None:
         if fault := fault_of(url, self._settings.allowed_hosts):
@@ -117,6 +138,12 @@ def retry_after_seconds(value: str, now: datetime) -> float | None:
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return min(max(0.0, (until - now).total_seconds()), _LONGEST_PAUSE_SECONDS)
+
+
+def _kind_of_failure(status: int | None) -> str | None:
+    if status is None:
+        return "no_answer"
+    return None if 200 <= status < 300 else str(status)
 
 
 def _meaning(status: int) -> str | None:

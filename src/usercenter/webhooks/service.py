@@ -19,6 +19,7 @@ from usercenter.clock import Clock
 from usercenter.config.model import Webhooks as Settings
 from usercenter.db import Database, DatabaseUnavailable, Transaction
 from usercenter.events import Event, encode, new_id
+from usercenter.tracing import UNTRACED, Tracing
 from usercenter.webhooks import queries
 from usercenter.webhooks.addresses import fault_of
 from usercenter.webhooks.errors import (
@@ -55,13 +56,14 @@ class Webhooks:
         derive: Callable[[str], bytes],
         event_types: Collection[str],
         sender: Sender | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._settings = settings
         self._database = database
         self._clock = clock
         self._event_types = event_types
         self._seal = Seal(derive(PURPOSE))
-        self._sender = sender or Sender(settings, clock=clock)
+        self._sender = sender or Sender(settings, clock=clock, tracing=tracing)
         self._under_way: Counter[UUID] = Counter()
 
     async def create(

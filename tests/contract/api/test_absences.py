@@ -85,7 +85,9 @@ async def test_without_kafka_health_is_degraded_and_names_the_broker_and_the_nex
     assert body["kafka"]["is_reachable"] is False
     assert NOWHERE in body["kafka"]["error"]
     assert "start the broker or correct `kafka.brokers`" in body["kafka"]["next_step"]
-    assert "outbox" in body["kafka"]["next_step"]
+    assert "outbox" in body["kafka"]["meanwhile"]
+    assert body["kafka"]["see"] == "docs/errors/no-broker.md"
+    assert "Connection refused" in body["kafka"]["error"]
 
 
 async def test_without_the_cache_health_says_so_and_what_to_do(alone: Door):

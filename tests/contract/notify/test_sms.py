@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl
 
 import pytest
+from spans import Kept, facts, words
 
 from usercenter.config.model import Server, Sms
 from usercenter.notify.errors import SmsDelayed, SmsRefused
@@ -138,3 +139,25 @@ async def test_without_a_provider_it_is_said_what_to_set():
 def test_settings_that_could_never_send_stop_the_start():
     with pytest.raises(ValueError, match="are needed"):
         TwilioSms(Sms(base_url="https://sms.example"))
+
+
+async def test_a_text_is_one_span_that_says_what_came_of_it_and_nothing_of_the_text(provider):
+    application, settings = provider
+    kept = Kept()
+    sms = TwilioSms(settings, tracing=kept.tracing)
+    await sms.send(TEXT)
+    application.status = 500
+    with pytest.raises(SmsDelayed):
+        await sms.send(TEXT)
+    await sms.close()
+
+    sent, failed = kept.named("POST")
+    assert sent.kind.name == "CLIENT"
+    assert facts(sent) == {
+        "http.request.method": "POST",
+        "http.response.status_code": 201,
+        "server.address": "127.0.0.1",
+        "server.port": int(settings.base_url.rpartition(":")[2]),
+    }
+    assert facts(failed)["error.type"] == "500"
+    assert TEXT.to not in "".join(words(kept.spans()))

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from spans import Kept, facts, words
 
 from usercenter.clock import SystemClock
 from usercenter.config.model import Webhooks as Settings
@@ -232,3 +233,23 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(pem)
     return server, ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
+
+
+async def test_a_call_is_one_span_that_says_the_host_and_what_came_of_it(receiver, an_answer):
+    kept = Kept()
+    settings = Settings(allowed_hosts=["localhost"], timeout_seconds=1)
+    sender = Sender(settings, clock=SystemClock(), tracing=kept.tracing)
+    await post(sender, receiver.url + "?token=secret")
+    receiver.answer = an_answer(503)
+    await post(sender, receiver.url)
+    receiver.end()
+    await post(sender, "http://localhost:1/hook")
+    await sender.close()
+
+    done, refused, unreachable = kept.named("POST")
+    assert done.kind.name == "CLIENT"
+    place = {"http.request.method": "POST", "server.address": "localhost", "server.port": receiver.port}
+    assert facts(done) == {**place, "http.response.status_code": 200}
+    assert facts(refused) == {**place, "http.response.status_code": 503, "error.type": "503"}
+    assert facts(unreachable) == {**place, "server.port": 1, "error.type": "no_answer"}
+    assert not [word for word in words(kept.spans()) if "hook" in word or "secret" in word]

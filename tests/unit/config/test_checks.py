@@ -41,6 +41,10 @@ from usercenter.config.model import Config, Embedded, Mail, Sms
             "database: {url: 'mysql://h/x'}",
             "database.url: does not begin with postgresql://; allowed: postgresql://user:password@host:5432/name",
         ),
+        (
+            "tracing: {endpoint: 'collector:4318'}",
+            'tracing.endpoint: allowed: the whole address, such as http://collector:4318/v1/traces; "" for no traces',
+        ),
         ("cache: {url: 'h:6379'}", 'cache.url: allowed: redis://host:6379/0, or rediss:// with TLS; "" for none'),
         (
             "kafka: {topics: {user_events: a, user_analytics: a}}",

@@ -178,8 +178,8 @@ def values_of(leaf: Leaf) -> st.SearchStrategy[object]:
     match leaf.shape:
         case inspect.IntType(ge=low, le=high):
             return st.integers(low, high or 2**63 - 1)
-        case inspect.FloatType(gt=low, le=high):
-            return st.floats(low, high, exclude_min=True)
+        case inspect.FloatType(gt=above, ge=low, le=high):
+            return st.floats(low if above is None else above, high, exclude_min=above is not None)
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case inspect.StrType(pattern=pattern):
