@@ -42,6 +42,8 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
         "max.poll.interval.ms": 300_000,
+        # a member that loses its coordinator just as its session ends may wait without one until it asks again: 10 min
+        "coordinator.query.interval.ms": 10_000,
     }
     if consumer.group_protocol == "classic":  # with the new protocol the broker decides these
         settings |= {

@@ -66,6 +66,12 @@ def test_a_missing_commit_never_means_the_end_of_the_topic() -> None:
     assert consumer_settings(KAFKA, "usercenter")["auto.offset.reset"] == "earliest"
 
 
+def test_a_member_asks_for_its_coordinator_within_seconds_also_when_it_believes_to_know_it() -> None:
+    settings = consumer_settings(KAFKA, "usercenter")
+    assert settings["coordinator.query.interval.ms"] == 10_000
+    confluent_kafka.Consumer({**settings, "bootstrap.servers": "127.0.0.1:1"}).close()  # it knows the name
+
+
 def test_with_the_brokers_own_protocol_the_broker_decides_about_sessions() -> None:
     settings = consumer_settings(replace(KAFKA, consumer=Consumer(group_protocol="consumer")), "usercenter")
     assert settings["group.protocol"] == "consumer"
