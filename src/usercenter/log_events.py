@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 MEANINGS: Final[Mapping[str, str]] = {
+    "books.brokers_not_asked": "unaccounted events: the brokers could not be asked; asked again at the next turn",
+    "books.took_too_long": "unaccounted events could not be counted in time; the metric has no value",
     "cache.unreachable": "the cache does not answer; users are read from PostgreSQL meanwhile",
     "database.no_answer": "PostgreSQL let a statement wait past `database.patience`; that connection is given up",
     "embedded.directory_opened": "the embedded PostgreSQL runs as another user, and its directory was opened to him",
@@ -38,6 +40,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "kafka.group_resumed": "somebody let a stopped group go on",
     "kafka.group_stopped": "too much failed in a group; it handles nothing until somebody resumes it",
     "kafka.mark_left_open": "a batch's mark could not be taken back; the next process looks at it with care",
+    "kafka.member_renewed": "a consumer waited for its partitions in vain though the brokers answer; a new one joins",
     "kafka.message_delivered": "one message is in Kafka: partition and offset",
     "kafka.message_handled": "one message is handled, with what became of it",
     "kafka.message_unsendable": "Kafka will never take this message (too large, say); it is a dead letter of `relay`",
@@ -53,6 +56,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "kafka.reads_again": "a group reads its topic again; with how long it could not",
     "kafka.ready": "topics and groups are open at last; with how long it took",
     "kafka.records_lost": "records were deleted by the topic's retention before their group had read them",
+    "kafka.statistics_unreadable": "the client library's own figures could not be read; its metrics stand still",
     "kafka.topic_created": "a topic was made",
     "kafka.topic_differs": "a topic is not as the configuration would make it today",
     "kafka.topics_without_leader": "topics that were made have no leader yet",
@@ -81,6 +85,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "service.schema_outdated": "the database has not the schema that this version needs",
     "service.started": "the process answers HTTP; its parts may still wait for Kafka",
     "service.stopped": "the process has let go of everything",
+    "snapshots.brokers_not_asked": "the brokers could not be asked how far the groups are; asked again in seconds",
     "tasks.breaker_closed": "a handler's other side answers again",
     "tasks.breaker_opened": "a handler's other side fails; it is left alone for a while",
     "tasks.database_unavailable": "the task runner waits for PostgreSQL",
@@ -89,6 +94,9 @@ MEANINGS: Final[Mapping[str, str]] = {
     "tasks.failed": "an attempt failed; the next one has its time",
     "tasks.handler_left_behind": "a handler ignores its cancellation; the process ends without it",
     "tasks.lease_lost": "another process has this share of the tasks now; what ran was cut short",
+    "traces.not_sent": "spans were lost when the process ended, for the collector did not take them",
+    "traces.not_taken": "the collector does not take spans; said once, with the reason",
+    "traces.taken_again": "the collector takes spans again",
     "users.forgotten": "personal logs past their retention were deleted",
     "webhooks.called": "a receiver was called: status, milliseconds",
     "webhooks.database_unavailable": "old deliveries could not be forgotten; tried again later",

@@ -9,7 +9,8 @@ group does not throw us out. Before partitions are given away the batch in hand 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import confluent_kafka
 import structlog
@@ -23,6 +24,7 @@ from usercenter.messaging.client import client_logger, consumer_settings
 from usercenter.messaging.delivery import Deliveries, Delivery
 from usercenter.messaging.gaps import Gaps
 from usercenter.messaging.incoming import received
+from usercenter.messaging.membership import PATIENCE_SECONDS, Membership, close_aside
 from usercenter.messaging.statistics import Statistics
 from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
@@ -32,6 +34,10 @@ log = structlog.get_logger()
 _POLL_SECONDS: Final = 0.1
 _PAUSED_POLL_SECONDS: Final = 1.0
 _RESTART_SECONDS: Final = 2.0
+
+
+def _new_client(settings: dict[str, Any]) -> confluent_kafka.Consumer:
+    return confluent_kafka.Consumer(settings, logger=client_logger())
 
 
 class Consumer:
@@ -48,10 +54,13 @@ class Consumer:
         clock: Clock | None = None,
         patience_seconds: float = 5.0,
         revoke_seconds: float = 10.0,
+        join_seconds: float = PATIENCE_SECONDS,
+        make_client: Callable[[dict[str, Any]], confluent_kafka.Consumer] = _new_client,
     ) -> None:
         """`patience_seconds`: after so long in one batch the partitions are paused, and the thread polls meanwhile.
 
-        `revoke_seconds`: so long the batch in hand may hold up a rebalance.
+        `revoke_seconds`: so long the batch in hand may hold up a rebalance. `join_seconds`: a client that has waited so
+        long for its partitions, although the brokers answer, is given up for a new one.
         """
         self.group = group
         self.topic = topic
@@ -66,6 +75,10 @@ class Consumer:
         self._in_hand: Delivery | None = None
         self._troubles = Troubles(clock or SystemClock(), doing="read")
         self._problem: str | None = None
+        self._make_client = make_client
+        self._client: confluent_kafka.Consumer | None = None
+        """Callbacks of any other one are late: it was given up."""
+        self._membership = Membership(kafka, patience_seconds=join_seconds)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"kafka-{group}", daemon=True)
 
@@ -130,10 +143,16 @@ class Consumer:
 
     def _read_until_stopped(self) -> None:
         settings = Statistics(self.group, self._metrics).added_to(consumer_settings(self._kafka, self.group))
-        consumer = confluent_kafka.Consumer(settings, logger=client_logger())
+        self._client = consumer = self._make_client(settings)
         consumer.subscribe([self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._membership.waits()
+        close = consumer.close  # commits what is stored
         try:
             while not self._stopping.is_set():
+                if self._membership.is_stuck():
+                    log.error("kafka.member_renewed", group=self.group, reason="it waits for partitions in vain")
+                    close = partial(close_aside, consumer)
+                    return
                 self._tell_ends()
                 batch = self._take(consumer)
                 self._gaps.look(consumer)
@@ -143,7 +162,7 @@ class Consumer:
         finally:
             self._abandon()
             self.is_assigned = False
-            consumer.close()  # commits what is stored
+            close()
 
     def _abandon(self) -> None:
         """Nothing of a batch may go on behind the back of the next consumer."""
@@ -217,14 +236,19 @@ class Consumer:
                 consumer.seek(start)
 
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._client:
+            return
         consumer.resume(partitions)  # a pause outlives the loss of a partition; all else the consumer does by itself
         self._problem = None
         self._troubles.went_well(self.topic)
         self.is_assigned = True
+        self._membership.was_assigned()
         self._gaps.assigned(partitions)
         log.info("kafka.partitions_assigned", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._client:
+            return
         if self._in_hand is not None and self._in_hand.concerns(partitions):
             self._in_hand.ends_within(self._revoke_seconds)
             self._in_hand.give_up()
@@ -233,7 +257,10 @@ class Consumer:
         log.info("kafka.partitions_revoked", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 
     def _on_lost(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
-        del consumer
+        if consumer is not self._client:
+            return
+        self.is_assigned = False
+        self._membership.waits()
         self._gaps.given_away(partitions)
         log.warning("kafka.partitions_lost", group=self.group, topic=self.topic, partitions=_numbers(partitions))
 

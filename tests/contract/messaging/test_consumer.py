@@ -281,3 +281,18 @@ async def _pin(world: World, kafka: Kafka) -> bool:
     except confluent_kafka.KafkaException:
         return False
     return True
+
+
+class Deaf(confluent_kafka.Consumer):
+    """A client that asks to join and is never let in, as one that is stuck after an outage."""
+
+    def subscribe(self, *_: object, **__: object) -> None:
+        """Say nothing to anybody."""
+
+
+async def test_a_client_that_waits_for_partitions_in_vain_is_given_up_for_a_new_one(kafka: Kafka) -> None:
+    handler, made = Handler(), [Deaf, confluent_kafka.Consumer]
+    async with consuming(kafka, handler, join_seconds=0.2, make_client=made.pop(0)):
+        await write(kafka, [("a", b"1")])
+        await eventually(lambda: handler.values == [b"1"], what="the message, read by the new client")
+    assert made == []

@@ -1,6 +1,7 @@
 """The list of log events cannot lie: it is compared with every line that the code logs, and with the page."""
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ def calls() -> Iterator[tuple[str, ast.expr, str]]:
                     yield node.func.attr, node.args[0], f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
+@functools.cache
 def levels_by_name() -> dict[str, list[str]]:
     found = defaultdict(set)
     for level, name, _ in calls():

@@ -54,6 +54,7 @@ def services():
         kafka_state=lambda: KafkaState(is_reachable=False, since=clock.now(), asked=[]),
         problems=list,
         notes=list,
+        troubles=list,
     )
     passwords.close()
 
