@@ -291,8 +291,12 @@ class Deaf(confluent_kafka.Consumer):
 
 
 async def test_a_client_that_waits_for_partitions_in_vain_is_given_up_for_a_new_one(kafka: Kafka) -> None:
-    handler, made = Handler(), [Deaf, confluent_kafka.Consumer]
-    async with consuming(kafka, handler, join_seconds=0.2, make_client=made.pop(0)):
+    handler, kinds = Handler(), [Deaf, confluent_kafka.Consumer]
+
+    def next_client(settings: dict[str, object]) -> confluent_kafka.Consumer:
+        return kinds.pop(0)(settings)
+
+    async with consuming(kafka, handler, join_seconds=0.2, make_client=next_client):
         await write(kafka, [("a", b"1")])
         await eventually(lambda: handler.values == [b"1"], what="the message, read by the new client")
-    assert made == []
+    assert kinds == []
