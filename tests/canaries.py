@@ -66,7 +66,7 @@ class Canaries:
     def _keep_fields(self, body: bytes) -> None:
         try:
             value = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or deeper than anybody reads
             return
         for name, secret in _secret_fields(value):
             self.keep(name, secret)

@@ -11,7 +11,7 @@ from harness import World
 from msgspec.structs import replace
 
 from usercenter.clock import HeldClock
-from usercenter.config.model import Accounts, Mail, Sms
+from usercenter.config.model import Accounts, Mail, Recovery, Sms
 from usercenter.db import Database
 from usercenter.embedded.mail_catcher import CaughtMail
 from usercenter.embedded.sms_catcher import CaughtSms
@@ -31,6 +31,7 @@ from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.users import recovery, settings
 from usercenter.users.model import Draft, User
 from usercenter.users.one_time_links import OneTimeLinks
+from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.service import register, update
 from usercenter.users.settings import Notifications, QuietHours, UserSettings
 from usercenter.users.signed_tokens import SignedTokens
@@ -195,8 +196,9 @@ async def test_a_text_that_can_never_be_sent_says_why(scene: Scene, fields: dict
 
 
 async def _reset_request(scene: Scene) -> NotificationRequested:
+    limits = ResetLimits(Recovery(), b"key")
     async with scene.world.database.transaction() as tx:
-        await recovery.ask_for_reset(tx, scene.user.email, origin=Origin(), clock=scene.clock)
+        await recovery.ask_for_reset(tx, scene.user.email, limits, origin=Origin(), clock=scene.clock)
     return (await scene.asked())[-1]
 
 

@@ -80,9 +80,8 @@ async def test_a_reset_goes_where_it_is_told_and_only_when_it_is_told(
 
 async def test_a_running_group_is_not_moved(kafka: Kafka) -> None:
     moves = await asyncio.to_thread(consumer_groups.plan, kafka, kafka.group_id, Start(kind="earliest"))
-    member = native_client(
-        confluent_kafka.Consumer, kafka, **{"group.id": kafka.group_id, "client.id": kafka.client_id}
-    )
+    settings = {"group.id": kafka.group_id, "client.id": kafka.client_id, "enable.auto.commit": False}
+    member = native_client(confluent_kafka.Consumer, kafka, **settings)
     member.subscribe([kafka.topics.user_events])
     try:
         await eventually(lambda: asyncio.to_thread(_is_in, member), what="a member of the group")
