@@ -131,6 +131,7 @@ COMMANDS: Final = {
 
 COMMANDS_THAT_CHANGE_NO_USER: Final = {
     "user show": "asks",
+    "user timeline": "asks",
     "user export": "asks",
 }
 """Other groups of commands are about configuration, topics, mails, events and receivers."""

@@ -71,7 +71,7 @@ async def registered_while_mail_and_receiver_are_down(world: World, config: Conf
             lambda rows: any("send_mail" in row[0] for row in rows) and any("webhook" in row[0] for row in rows),
             what="parked tasks",
         )
-        await eventually(lambda: world.count("dead_letters"), lambda number: number == 4, what="dead letters")
+        await eventually(lambda: world.count("dead_letters"), lambda number: number == 2, what="dead letters")
     return user
 
 

@@ -208,7 +208,9 @@ async def test_an_event_of_another_producer_is_not_forged(world: World, lived: U
     foreign = msgspec.structs.replace(registered(new_id()), source="legacy")
     async with world.service():
         await write(world.config.kafka, [(str(foreign.user_id), encode(foreign)), ("x", b"not an event")])
-        await eventually(lambda: world.count("inbox"), lambda n: n == 11, what="both in the inboxes of two groups")
+        seen = "select count(*) from inbox where event_id = %s"
+        await eventually(lambda: world.value(seen, foreign.id), lambda n: n == 2, what="it in two inboxes")
+        await eventually(lambda: world.count("dead_letters"), what="the dead letter of the other one")
         await quiet(world)
 
     assert (await look(world, is_whole=True)).findings == []

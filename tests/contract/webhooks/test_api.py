@@ -117,6 +117,7 @@ async def test_the_command_subscribes_tests_lists_and_deletes(world, receiver, m
     assert receiver.url in (await world.command("webhooks", "list"))[1]
     assert "webhook.test  attempt 1" in (await world.command("webhooks", "deliveries", id_))[1]
     assert (await world.command("webhooks", "redeliver", id_, "1"))[0] == 1
-    assert (await world.command("webhooks", "delete", id_))[0] == 0
-    status, said = await world.command("webhooks", "delete", id_)
+    assert (await world.command("webhooks", "delete", id_))[0] == 2, "only with --yes"
+    assert (await world.command("webhooks", "delete", id_, "--yes"))[0] == 0
+    status, said = await world.command("webhooks", "delete", id_, "--yes")
     assert (status, "usercenter webhooks list" in said) == (1, True)
