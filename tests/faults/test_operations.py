@@ -34,6 +34,7 @@ Effect = tuple[str, UUID]
 Begin = Callable[..., AbstractAsyncContextManager[Command]]
 
 
+@pytest.mark.long
 async def test_a_redrive_under_load_killed_once_and_started_twice_gives_back_each_letter_once(
     world: World, clients: Callable[..., Clients], file: Path, figures: Figures
 ) -> None:

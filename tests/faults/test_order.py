@@ -81,6 +81,7 @@ async def test_two_changes_of_one_user_wait_for_each_other(world: World, file: P
     figures.note("two connections change one user: the second waits for the first one's commit", tally=tally)
 
 
+@pytest.mark.long
 @pytest.mark.fault("F4")
 async def test_four_relays_of_which_some_are_killed_keep_the_order_of_one_user(
     world: World, clients: Callable[..., Clients], file: Path, figures: Figures

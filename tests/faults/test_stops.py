@@ -16,6 +16,7 @@ pytestmark = pytest.mark.fault("F16")
 CREW = ("api.1", "api.2", "relay", "worker")
 
 
+@pytest.mark.long
 async def test_each_process_told_to_stop_under_load_ends_with_0_and_doubles_nothing(
     world: World, clients: Callable[..., Clients], file: Path, seed: int, figures: Figures
 ) -> None:

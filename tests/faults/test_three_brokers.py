@@ -41,7 +41,8 @@ async def parts(parts: Running, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 
 @pytest.mark.fault("three brokers")
-@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kills", [1, 12])
 async def test_a_leader_killed_under_load_loses_nothing_and_another_takes_over_in_seconds(
     world: World, clients: Callable[..., Clients], file: Path, figures: Figures, kills: int
 ) -> None:
@@ -113,6 +114,7 @@ async def test_with_two_of_three_brokers_away_the_api_goes_on_and_nothing_counts
     figures.note(how, kills=2, tally=tally, recoveries=[recovered])
 
 
+@pytest.mark.long
 async def test_too_few_replicas_in_sync_are_said_and_the_events_wait_until_there_are_enough(world: World) -> None:
     strict = replace(world.config.kafka.new_topics, replication_factor=3, min_insync_replicas=3)
     await asyncio.to_thread(topics.create_missing, replace(world.config.kafka, new_topics=strict))
@@ -120,7 +122,7 @@ async def test_too_few_replicas_in_sync_are_said_and_the_events_wait_until_there
         broker = cluster_of(world).members[0]
         await broker.kill()
         await add_raw(world, raw("a", b"waits"))
-        (told,) = await eventually(post.troubles, what="a trouble")
+        (told,) = await eventually(post.troubles, what="a trouble", timeout_seconds=90)
         assert "too few replicas are in sync (NOT_ENOUGH_REPLICAS" in told
         assert "docs/errors/send-failed.md" in told
         assert await world.count("outbox") == 1

@@ -57,7 +57,7 @@ LONG = pytest.mark.long
 @pytest.mark.parametrize(
     ("outage", "seconds"),
     [
-        (frozen, 8),
+        (frozen, 3),
         pytest.param(stopped, 20, marks=LONG),
         pytest.param(killed, 0, marks=LONG),
         pytest.param(frozen, 60, marks=LONG),

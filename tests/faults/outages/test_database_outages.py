@@ -46,7 +46,7 @@ async def crashed(world: World, seconds: float) -> AsyncIterator[None]:
 @pytest.mark.parametrize(
     ("outage", "seconds"),
     [
-        (crashed, 3),
+        pytest.param(crashed, 3, marks=LONG),
         pytest.param(connections_ended, 3, marks=LONG),
         pytest.param(crashed, 0, marks=LONG),
         pytest.param(crashed, 60, marks=LONG),

@@ -32,6 +32,7 @@ from usercenter.messaging import topics
 pytestmark = pytest.mark.fault("F6")
 
 
+@pytest.mark.long
 async def test_a_relay_frozen_past_its_lease_sends_nothing_that_the_next_one_has_passed_but_what_was_on_its_way(
     world: World, front: Front, clients: Callable[..., Clients], file: Path, figures: Figures
 ) -> None:
