@@ -86,7 +86,8 @@ async def frozen(members: Sequence[Kafka]) -> AsyncIterator[None]:
 
 
 @pytest.mark.fault("three brokers")
-@pytest.mark.parametrize(("outage", "seconds"), [(frozen, 4), pytest.param(killed, 60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("outage", "seconds"), [(frozen, 4), (killed, 60)])
 async def test_with_two_of_three_brokers_away_the_api_goes_on_and_nothing_counts_as_sent(
     world: World,
     clients: Callable[..., Clients],

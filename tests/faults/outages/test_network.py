@@ -31,7 +31,7 @@ pytestmark = pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     ("server", "seconds"),
     [
-        ("database", 0.5),
+        pytest.param("database", 0.5, marks=pytest.mark.long),
         pytest.param("broker", 0.5, marks=pytest.mark.long),
         pytest.param("database", 20.0, marks=pytest.mark.long),
         pytest.param("broker", 20.0, marks=pytest.mark.long),
