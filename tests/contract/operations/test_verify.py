@@ -56,7 +56,8 @@ async def quiet(world: World) -> None:
 @pytest.fixture
 async def lived(world: World) -> UUID:
     """A system in which one user has registered and logged in, stopped when all that follows is done; the user's id."""
-    async with world.service() as (_, client):
+    async with world.service() as (service, client):
+        await eventually(service.is_reading, what="the consumers")  # what came before their start, they need not have
         answer = await client.post("/api/v1/users/register", json=world.registration("ada"))
         await client.post("/api/v1/users/login", json={"username": "ada", "password": "password123"})
         await quiet(world)
