@@ -28,6 +28,7 @@ from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.groups import Context, Group
+from usercenter.messaging.open_breakers import Teller
 from usercenter.messaging.operations.accounting import Accounting
 from usercenter.messaging.overviews import Overviews
 from usercenter.messaging.post import Post
@@ -218,6 +219,7 @@ class Service:
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, self._groups))
             self._loops.keep("snapshots", self._snapshots.keep)
             self._loops.keep("overviews", self._overviews.keep)
+            self._loops.keep("breakers", Teller(self.database, self._post.open_breakers).keep)
             self._loops.keep("books", self._accounting.keep)
             self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))

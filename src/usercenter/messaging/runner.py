@@ -25,6 +25,7 @@ from usercenter.messaging.groups import Context, Handler, Schedule
 from usercenter.messaging.holds import Holds
 from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
+from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
@@ -87,6 +88,10 @@ class Runner:
     def notes(self) -> list[str]:
         """The handlers that are left alone for a while, because their other side fails."""
         return self._holds.notes()
+
+    def open_breakers(self) -> list[OpenBreaker]:
+        """The same, with their times."""
+        return self._holds.open_breakers()
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
