@@ -29,7 +29,7 @@ async def by_confluent(ground: Ground, number: int) -> dict[str, float]:
 async def by_aiokafka(ground: Ground, number: int) -> dict[str, float]:
     """Aiokafka alone, with the same acks, idempotence, compression, linger and size of a batch."""
     try:
-        from aiokafka import AIOKafkaProducer
+        from aiokafka import AIOKafkaProducer  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise WorkNotDone("aiokafka is not installed: pip install 'aiokafka[snappy]'") from error
 
