@@ -11,12 +11,13 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from bench import batch, consume, machine, relay, report
+from bench import batch, consume, latency, machine, outage, relay, report, tasks
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
 
-MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE, consume.MEASURE)}
+_ALL: Final = (relay.MEASURE, batch.MEASURE, consume.MEASURE, latency.MEASURE, tasks.MEASURE, outage.MEASURE)
+MEASURES: Final = {measure.name: measure for measure in _ALL}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
