@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from bench import batch, machine, relay, report
 from bench.ground import Grounds
-from bench.measure import Measure, take
+from bench.measure import Measure, WorkNotDone, take
+from bench.result import Result
 
 MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
@@ -25,13 +27,18 @@ def main() -> None:
     wanted = parser.parse_args().measures
     if unknown := sorted(set(wanted) - set(MEASURES)):
         parser.error(f"no such measure: {', '.join(unknown)}; choose of {', '.join(MEASURES)}")
+    chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that the service has
-        runner.run(_run([MEASURES[name] for name in wanted] or list(MEASURES.values())))
+        failed = runner.run(_run(chosen))
+    if failed:
+        sys.exit(f"without a result: {', '.join(failed)}")
 
 
-async def _run(measures: Sequence[Measure]) -> None:
+async def _run(measures: Sequence[Measure]) -> list[str]:
+    """Take each of them; returns the names of those whose work was not done."""
     console = Console(highlight=False)
     _DATA.mkdir(exist_ok=True, mode=0o701)
+    failed = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_DATA) as name:
         folder = Path(name)
         if machine.filesystem_of(folder) in {"tmpfs", "ramfs"}:
@@ -39,9 +46,17 @@ async def _run(measures: Sequence[Measure]) -> None:
         async with Grounds.opened(folder, announce=console.print) as grounds:
             facts = await machine.facts(grounds, folder)
             for measure in measures:
-                result = await take(measure, grounds, tell=console.print)
+                try:
+                    rounds, seconds = await take(measure, grounds, tell=console.print)
+                except WorkNotDone as error:
+                    console.print(f"[bold red]{error}[/]")
+                    failed.append(measure.name)
+                    continue
+                result = Result(measure=measure, rounds=rounds, seconds=seconds)
                 report.show(result, console)
                 console.print(f"written to {report.write(result, facts)}\n")
+    return failed
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,18 +15,19 @@ from usercenter import logs, migrations
 from usercenter.clock import SystemClock
 from usercenter.config.model import Config, Embedded, Logging, Topics
 from usercenter.db import Database
-from usercenter.embedded.parts import running
+from usercenter.embedded.parts import Running, running
 from usercenter.messaging import topics
 
 _TEMPLATE: Final = "bench_template"
 
 
 class Ground:
-    """An empty, migrated database and empty topics for one run."""
+    """An empty, migrated database and empty topics for one run; `parts` are the servers below, shared by all runs."""
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, parts: Running) -> None:
         self.config = config
         self.database = database
+        self.parts = parts
         self.clock = SystemClock()
 
     async def settle(self) -> None:
@@ -49,8 +50,9 @@ class Ground:
 class Grounds:
     """Gives out fresh ground on parts that all runs share."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, parts: Running) -> None:
+        self.parts = parts
+        self.config = parts.config
 
     @classmethod
     @asynccontextmanager
@@ -66,7 +68,7 @@ class Grounds:
             url = parts.config.database.url
             await asyncio.to_thread(_execute, url, _named("create database {}", _TEMPLATE))
             await asyncio.to_thread(migrations.upgrade, _with_database(url, _TEMPLATE))
-            yield cls(parts.config)
+            yield cls(parts)
 
     @asynccontextmanager
     async def fresh(self) -> AsyncIterator[Ground]:
@@ -79,7 +81,7 @@ class Grounds:
         database = Database(config.database)
         await database.open()
         try:
-            yield Ground(config, database)
+            yield Ground(config, database, self.parts)
         finally:
             await database.close()
             await asyncio.to_thread(_execute, server, _named("drop database {} with (force)", name))
