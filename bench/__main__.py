@@ -11,12 +11,12 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from bench import batch, machine, relay, report
+from bench import batch, http, machine, relay, report
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
 
-MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE)}
+MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE, http.MEASURE)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
