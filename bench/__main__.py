@@ -11,12 +11,15 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from bench import batch, http, machine, relay, report
+from bench import batch, http, machine, mail, relay, report, start, webhooks
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
 
-MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE, http.MEASURE)}
+MEASURES: Final = {
+    measure.name: measure
+    for measure in (relay.MEASURE, batch.MEASURE, mail.MEASURE, webhooks.MEASURE, http.MEASURE, start.MEASURE)
+}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 

@@ -97,7 +97,7 @@ def _stream(process: Process) -> asyncio.StreamReader:
 
 async def _until_ready(url: str) -> None:
     async with httpx.AsyncClient() as client:
-        while (await client.get(url)).status_code != 200:
+        while (await client.get(url)).status_code != 200:  # noqa: ASYNC110  # it has to be asked
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
