@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
 
+import confluent_kafka
 import psycopg
+from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 from psycopg import sql
 
@@ -17,6 +19,7 @@ from usercenter.config.model import Config, Embedded, Logging, Topics
 from usercenter.db import Database
 from usercenter.embedded.parts import Running, running
 from usercenter.messaging import topics
+from usercenter.messaging.client import client_settings
 
 _TEMPLATE: Final = "bench_template"
 
@@ -43,8 +46,7 @@ class Ground:
 
     async def sent(self) -> int:
         """How many messages lie on the topic of the user events."""
-        topic = await asyncio.to_thread(topics.describe, self.config.kafka, self.config.kafka.topics.user_events)
-        return sum(partition.next_offset for partition in topic.partitions)
+        return sum([high for _, high in await asyncio.to_thread(_watermarks, self.config)])
 
 
 class Grounds:
@@ -100,6 +102,17 @@ def _config_of(config: Config, name: str) -> Config:
 
 def _with_database(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
+
+
+def _watermarks(config: Config) -> list[tuple[int, int]]:
+    """The first and the next offset of each partition of the user events."""
+    topic, kafka = config.kafka.topics.user_events, config.kafka
+    consumer = confluent_kafka.Consumer(client_settings(kafka) | {"group.id": "bench"})
+    try:
+        found = range(kafka.new_topics.partitions)
+        return [consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in found]
+    finally:
+        consumer.close()
 
 
 def _named(statement: Any, *names: str) -> sql.Composed:

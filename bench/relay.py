@@ -1,7 +1,8 @@
 """From the outbox to Kafka: acknowledged by all in-sync replicas, and deleted.
 
 The product's relay keeps each user's order through every failure, owns its shards by lease, counts and logs. The bare
-loop does none of that: select, produce, flush, delete. Both have the same producer settings.
+loop does none of that: select, produce, flush, delete. Two clients without a database say what Kafka itself could take.
+All have the same producer settings.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Final
 import confluent_kafka
 import psycopg
 
-from bench import traffic
+from bench import clients, traffic
 from bench.ground import Ground
 from bench.measure import Goal, Measure, WorkNotDone, rate
 from usercenter.messaging import outbox
@@ -69,8 +70,13 @@ async def by_a_bare_loop(ground: Ground, number: int) -> dict[str, float]:
 MEASURE: Final = Measure(
     name="relay",
     work="outbox → acknowledged by Kafka → deleted; four events of each user",
-    events=20_000,
-    contenders={"the product's relay": by_the_product, "bare loop": by_a_bare_loop},
+    events=100_000,
+    contenders={
+        "the product's relay": by_the_product,
+        "bare loop": by_a_bare_loop,
+        "confluent-kafka, no database": clients.by_confluent,
+        "aiokafka, no database": clients.by_aiokafka,
+    },
     goals=(
         Goal(words="≥ 0.8 of the bare loop", figure="events/s", against="bare loop", at_least=0.8),
         Goal(words="≥ 40 k/s", figure="events/s", at_least=40_000),

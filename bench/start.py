@@ -109,6 +109,7 @@ MEASURE: Final = Measure(
         *(Figure(name=name, unit="MB", is_more_better=False) for name in (_IDLE, _AFTER_FIRST, _AFTER, _GROWTH)),
     ],
     goals=_goals(),
+    are_rivals=False,
     warm_up_share=0,  # a start is a start
 )
 
