@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,28 +11,72 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from bench import batch, machine, relay, report
+from bench import (
+    batch,
+    consume,
+    http,
+    latency,
+    machine,
+    mail,
+    outage,
+    page,
+    relay,
+    report,
+    start,
+    tasks,
+    webhooks,
+)
 from bench.ground import Grounds
-from bench.measure import Measure, take
+from bench.measure import Measure, WorkNotDone, take
+from bench.result import Result
 
-MEASURES: Final = {measure.name: measure for measure in (relay.MEASURE, batch.MEASURE)}
+_ALL: Final = (
+    relay.MEASURE,
+    batch.MEASURE,
+    consume.MEASURE,
+    latency.MEASURE,
+    tasks.MEASURE,
+    mail.MEASURE,
+    webhooks.MEASURE,
+    http.MEASURE,
+    outage.MEASURE,
+    start.MEASURE,
+)
+MEASURES: Final = {measure.name: measure for measure in _ALL}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
 def main() -> None:
-    """Measure, print, and write the results."""
+    """Measure, print, write the results, and the page of all results that are kept."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all")
-    wanted = parser.parse_args().measures
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: write docs/performance.md and its pictures"
+    )
+    arguments = parser.parse_args()
+    wanted = arguments.measures
     if unknown := sorted(set(wanted) - set(MEASURES)):
         parser.error(f"no such measure: {', '.join(unknown)}; choose of {', '.join(MEASURES)}")
+    if arguments.page:
+        _write_page()
+        return
+    chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that the service has
-        runner.run(_run([MEASURES[name] for name in wanted] or list(MEASURES.values())))
+        failed = runner.run(_run(chosen))
+    _write_page()
+    if failed:
+        sys.exit(f"without a result: {', '.join(failed)}")
 
 
-async def _run(measures: Sequence[Measure]) -> None:
+def _write_page() -> None:
+    sys.stdout.write(f"written to {page.write(order=list(MEASURES))}\n")
+
+
+async def _run(measures: Sequence[Measure]) -> list[str]:
+    """Take each of them; returns the names of those whose work was not done."""
     console = Console(highlight=False)
     _DATA.mkdir(exist_ok=True, mode=0o701)
+    failed = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=_DATA) as name:
         folder = Path(name)
         if machine.filesystem_of(folder) in {"tmpfs", "ramfs"}:
@@ -39,9 +84,17 @@ async def _run(measures: Sequence[Measure]) -> None:
         async with Grounds.opened(folder, announce=console.print) as grounds:
             facts = await machine.facts(grounds, folder)
             for measure in measures:
-                result = await take(measure, grounds, tell=console.print)
+                try:
+                    rounds, seconds = await take(measure, grounds, tell=console.print)
+                except WorkNotDone as error:
+                    console.print(f"[bold red]{error}[/]")
+                    failed.append(measure.name)
+                    continue
+                result = Result(measure=measure, rounds=rounds, seconds=seconds)
                 report.show(result, console)
                 console.print(f"written to {report.write(result, facts)}\n")
+    return failed
 
 
-main()
+if __name__ == "__main__":
+    main()

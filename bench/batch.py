@@ -16,7 +16,7 @@ import psycopg
 
 from bench import traffic
 from bench.ground import Ground
-from bench.measure import Measure, WorkNotDone
+from bench.measure import Measure, WorkNotDone, rate
 from usercenter.bootstrap import workshop
 from usercenter.events import (
     USER_EVENTS,
@@ -38,7 +38,7 @@ from usercenter.metrics import Metrics
 Connection = psycopg.Connection[Any]
 
 
-async def by_the_product(ground: Ground, number: int) -> float:
+async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
     """The product's own router with its own handlers for `user.events`."""
     config = ground.config
     messages, size = _messages(ground, number), config.kafka.consumer.batch_messages
@@ -58,16 +58,16 @@ async def by_the_product(ground: Ground, number: int) -> float:
             await router.handle(messages[start : start + size])
         seconds = time.perf_counter() - began
     await _prove(ground, number)
-    return seconds
+    return rate(number, seconds)
 
 
-async def one_by_one(ground: Ground, number: int) -> float:
+async def one_by_one(ground: Ground, number: int) -> dict[str, float]:
     """A transaction for each event, on one connection that does nothing else."""
     messages = _messages(ground, number)
     await ground.settle()
     seconds = await asyncio.to_thread(_loop, ground, messages)
     await _prove(ground, number)
-    return seconds
+    return rate(number, seconds)
 
 
 MEASURE: Final = Measure(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 from uuid import uuid4
 
+import confluent_kafka
 import psycopg
+from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 from psycopg import sql
 
@@ -15,18 +17,20 @@ from usercenter import logs, migrations
 from usercenter.clock import SystemClock
 from usercenter.config.model import Config, Embedded, Logging, Topics
 from usercenter.db import Database
-from usercenter.embedded.parts import running
+from usercenter.embedded.parts import Running, running
 from usercenter.messaging import topics
+from usercenter.messaging.client import client_settings
 
 _TEMPLATE: Final = "bench_template"
 
 
 class Ground:
-    """An empty, migrated database and empty topics for one run."""
+    """An empty, migrated database and empty topics for one run; `parts` are the servers below, shared by all runs."""
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, parts: Running) -> None:
         self.config = config
         self.database = database
+        self.parts = parts
         self.clock = SystemClock()
 
     async def settle(self) -> None:
@@ -42,15 +46,15 @@ class Ground:
 
     async def sent(self) -> int:
         """How many messages lie on the topic of the user events."""
-        topic = await asyncio.to_thread(topics.describe, self.config.kafka, self.config.kafka.topics.user_events)
-        return sum(partition.next_offset for partition in topic.partitions)
+        return sum([high for _, high in await asyncio.to_thread(_watermarks, self.config)])
 
 
 class Grounds:
     """Gives out fresh ground on parts that all runs share."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, parts: Running) -> None:
+        self.parts = parts
+        self.config = parts.config
 
     @classmethod
     @asynccontextmanager
@@ -66,7 +70,7 @@ class Grounds:
             url = parts.config.database.url
             await asyncio.to_thread(_execute, url, _named("create database {}", _TEMPLATE))
             await asyncio.to_thread(migrations.upgrade, _with_database(url, _TEMPLATE))
-            yield cls(parts.config)
+            yield cls(parts)
 
     @asynccontextmanager
     async def fresh(self) -> AsyncIterator[Ground]:
@@ -79,7 +83,7 @@ class Grounds:
         database = Database(config.database)
         await database.open()
         try:
-            yield Ground(config, database)
+            yield Ground(config, database, self.parts)
         finally:
             await database.close()
             await asyncio.to_thread(_execute, server, _named("drop database {} with (force)", name))
@@ -98,6 +102,17 @@ def _config_of(config: Config, name: str) -> Config:
 
 def _with_database(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
+
+
+def _watermarks(config: Config) -> list[tuple[int, int]]:
+    """The first and the next offset of each partition of the user events."""
+    topic, kafka = config.kafka.topics.user_events, config.kafka
+    consumer = confluent_kafka.Consumer(client_settings(kafka) | {"group.id": "bench"})
+    try:
+        found = range(kafka.new_topics.partitions)
+        return [consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in found]
+    finally:
+        consumer.close()
 
 
 def _named(statement: Any, *names: str) -> sql.Composed:

@@ -1,8 +1,8 @@
-"""What a measure is: some work, and who competes in doing it."""
+"""What a measure is: some work, who competes in doing it, the figures it brings, and the goals they are held to."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from statistics import median
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,12 +11,13 @@ from bench.ground import Ground, Grounds
 
 ROUNDS: Final = 3
 _WARM_UP_SHARE: Final = 10
-_PATIENCE_SECONDS: Final = 120
+_PATIENCE_SECONDS: Final = 180
 
-Run = Callable[[Ground, int], Awaitable[float]]
-"""Does the work for so many events on fresh ground; returns the seconds it took, preparation and proof left out.
+Run = Callable[[Ground, int], Awaitable[Mapping[str, float]]]
+"""Does the work for so many events on fresh ground; returns figures by name, preparation and proof left out.
 
-Raises WorkNotDone when the ground does not show afterwards what it should.
+A contender that has nothing to say of a figure leaves it out. Raises WorkNotDone when the ground does not show
+afterwards what it should.
 """
 
 
@@ -24,66 +25,97 @@ class WorkNotDone(Exception):
     """A contender was quick because it did not do everything: there is nothing to compare."""
 
 
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is measured."""
+
+    name: str
+    unit: str
+    is_more_better: bool = True
+
+
+class Goal(msgspec.Struct, frozen=True, kw_only=True):
+    """A bound for a figure of the product (or of another contender); `words` are those of the issue.
+
+    With `against` the bound is one for the ratio to that contender, round by round.
+    """
+
+    words: str
+    figure: str
+    at_least: float | None = None
+    at_most: float | None = None
+    contender: str | None = None
+    against: str | None = None
+
+    def is_met_by(self, value: float) -> bool:
+        """Whether the value keeps within the bounds."""
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
-    """The first contender is the product; `events` is how many of them a run carries."""
+    """The first contender is the product; `events` is how many a run carries, `fewer` is who carries only so many.
+
+    The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none. Contenders
+    that are no rivals (roles, settings) stand side by side without a ratio.
+    """
 
     name: str
     work: str
     events: int
-    contenders: dict[str, Run]
-
-
-class Score(msgspec.Struct, frozen=True):
-    """The events per second of one contender, round by round."""
-
-    per_second: list[float]
-
-    @property
-    def spread(self) -> tuple[float, float, float]:
-        """Minimum, median, maximum."""
-        return min(self.per_second), median(self.per_second), max(self.per_second)
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one measure brought."""
-
-    measure: Measure
-    scores: dict[str, Score]
+    contenders: Mapping[str, Run]
+    figures: Sequence[Figure] = (Figure(name="events/s", unit="events/s"),)
+    goals: Sequence[Goal] = ()
+    fewer: Mapping[str, int] = {}
+    are_rivals: bool = True
+    rounds: int = ROUNDS
+    warm_up_share: int = _WARM_UP_SHARE
+    patience_seconds: int = _PATIENCE_SECONDS
 
     @property
     def product(self) -> str:
         """The contender that is ours."""
-        return next(iter(self.scores))
+        return next(iter(self.contenders))
 
-    def ratios(self, contender: str) -> list[float]:
-        """The product's rate over this contender's, round by round: in one round both met the same machine."""
-        ours, theirs = self.scores[self.product].per_second, self.scores[contender].per_second
-        return [a / b for a, b in zip(ours, theirs, strict=True)]
+    def events_of(self, contender: str) -> int:
+        """How many events this contender carries in a run."""
+        return self.fewer.get(contender, self.events)
 
 
-async def take(measure: Measure, grounds: Grounds, *, tell: Callable[[str], None]) -> Result:
-    """Run every contender once to warm up (a tenth of the work, not counted), then all of them in each round.
+def rate(events: int, seconds: float) -> dict[str, float]:
+    """The figures of a contender that did so much in so long."""
+    return {"events/s": events / seconds}
 
-    Rounds alternate the order, so that no one always has the machine first.
+
+async def take(
+    measure: Measure, grounds: Grounds, *, tell: Callable[[str], None]
+) -> tuple[dict[str, list[dict[str, float]]], float]:
+    """Run every contender once to warm up (not counted), then all of them in each round.
+
+    Rounds alternate the order, so that no one always has the machine first. Returns what each contender found, round
+    by round, and how many seconds all of it took.
     """
-    for name in measure.contenders:
-        await _rate(measure, name, grounds, events=measure.events // _WARM_UP_SHARE)
-    rates: dict[str, list[float]] = {name: [] for name in measure.contenders}
-    for number in range(ROUNDS):
-        for name in _in_turn(list(measure.contenders), number):
-            rates[name].append(await _rate(measure, name, grounds, events=measure.events))
-            tell(f"{measure.name}, round {number + 1} of {ROUNDS}, {name}: {rates[name][-1]:,.0f} events/s")
-    return Result(measure=measure, scores={name: Score(found) for name, found in rates.items()})
+    began = time.perf_counter()
+    if measure.warm_up_share:
+        for name in measure.contenders:
+            await _run(measure, name, grounds, events=measure.events_of(name) // measure.warm_up_share)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in measure.contenders}
+    for number in range(measure.rounds):
+        for name in in_turn(list(measure.contenders), number):
+            figures = await _run(measure, name, grounds, events=measure.events_of(name))
+            found[name].append(figures)
+            said = ", ".join(f"{figure} {value:,.4g}" for figure, value in figures.items())
+            tell(f"{measure.name}, round {number + 1} of {measure.rounds}, {name}: {said}")
+    return found, time.perf_counter() - began
 
 
-async def _rate(measure: Measure, name: str, grounds: Grounds, *, events: int) -> float:
+async def _run(measure: Measure, name: str, grounds: Grounds, *, events: int) -> dict[str, float]:
     async with grounds.fresh() as ground:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                return events / await measure.contenders[name](ground, events)
+            async with asyncio.timeout(measure.patience_seconds):
+                return dict(await measure.contenders[name](ground, events))
         except TimeoutError as error:
-            raise WorkNotDone(f"{measure.name}, {name}: no end within {_PATIENCE_SECONDS} s") from error
+            raise WorkNotDone(f"{measure.name}, {name}: no end within {measure.patience_seconds} s") from error
 
 
-def _in_turn(names: Sequence[str], number: int) -> Sequence[str]:
+def in_turn(names: Sequence[str], number: int) -> Sequence[str]:
+    """The order of this round."""
     return names if number % 2 == 0 else names[::-1]

@@ -1,7 +1,8 @@
 """From the outbox to Kafka: acknowledged by all in-sync replicas, and deleted.
 
 The product's relay keeps each user's order through every failure, owns its shards by lease, counts and logs. The bare
-loop does none of that: select, produce, flush, delete. Both have the same producer settings.
+loop does none of that: select, produce, flush, delete. Two clients without a database say what Kafka itself could take.
+All have the same producer settings.
 """
 
 import asyncio
@@ -12,9 +13,9 @@ from typing import Final
 import confluent_kafka
 import psycopg
 
-from bench import traffic
+from bench import clients, traffic
 from bench.ground import Ground
-from bench.measure import Measure, WorkNotDone
+from bench.measure import Goal, Measure, WorkNotDone, rate
 from usercenter.messaging import outbox
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.leases import Leases
@@ -26,7 +27,7 @@ _AT_ONCE: Final = 1_000
 _LOOK_EVERY_SECONDS: Final = 0.002
 
 
-async def by_the_product(ground: Ground, number: int) -> float:
+async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
     """The product's own relay, alone on its shards, until it has counted every message as delivered and deleted."""
     await _fill(ground, number)
     metrics = Metrics()
@@ -55,22 +56,31 @@ async def by_the_product(ground: Ground, number: int) -> float:
     await _end(work, heartbeat)
     await relay.close(timeout_seconds=10)
     await _prove(ground, number)
-    return seconds
+    return rate(number, seconds)
 
 
-async def by_a_bare_loop(ground: Ground, number: int) -> float:
+async def by_a_bare_loop(ground: Ground, number: int) -> dict[str, float]:
     """What one writes first: no order after a failure, no second relay, no counting."""
     await _fill(ground, number)
     seconds = await asyncio.to_thread(_loop, ground)
     await _prove(ground, number)
-    return seconds
+    return rate(number, seconds)
 
 
 MEASURE: Final = Measure(
     name="relay",
     work="outbox → acknowledged by Kafka → deleted; four events of each user",
-    events=20_000,
-    contenders={"the product's relay": by_the_product, "bare loop": by_a_bare_loop},
+    events=100_000,
+    contenders={
+        "the product's relay": by_the_product,
+        "bare loop": by_a_bare_loop,
+        "confluent-kafka, no database": clients.by_confluent,
+        "aiokafka, no database": clients.by_aiokafka,
+    },
+    goals=(
+        Goal(words="≥ 0.8 of the bare loop", figure="events/s", against="bare loop", at_least=0.8),
+        Goal(words="≥ 40 k/s", figure="events/s", at_least=40_000),
+    ),
 )
 
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from usercenter.events import UserLoggedIn, UserRegistered, new_id
 from usercenter.events.user_events import UserEvent
 
@@ -38,3 +40,15 @@ def _event(user: UUID, sequence: int) -> UserEvent:
         id=new_id(), timestamp=now, request_id=request, user_id=user, actor=str(user), sequence=sequence,
         username=name, email=email, ip_address="192.0.2.7", user_agent=_AGENT,
     )  # fmt: skip
+
+
+def registrations(number: int) -> list[UserRegistered]:
+    """So many users who register."""
+    return [event for _ in range(number) if isinstance(event := _event(new_id(), 1), UserRegistered)]
+
+
+def logins(number: int, *, each: int) -> list[UserLoggedIn]:
+    """So many logins, `each` of every user, in turns: all first ones, then all second ones; sequences from 1."""
+    users = [new_id() for _ in range(number // each)]
+    found = [_event(user, turn + 2) for turn in range(each) for user in users]
+    return [replace(event, sequence=(event.sequence or 0) - 1) for event in found if isinstance(event, UserLoggedIn)]

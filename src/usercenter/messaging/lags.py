@@ -5,14 +5,14 @@ Everything here blocks; call it from a thread.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import confluent_kafka
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from usercenter.config.model import Kafka
+from usercenter.messaging.client import client_logger, client_settings
 from usercenter.messaging.consumer_groups import Place
 from usercenter.messaging.incoming import received
 from usercenter.messaging.onlooker import (
@@ -52,7 +52,11 @@ class Lags:
     def __init__(self, kafka: Kafka, topics: Mapping[str, str]) -> None:
         """`topics`: by group."""
         self._topics = topics
+        self._kafka = kafka
         self._onlooker = Onlooker(kafka)
+        self._askers: dict[str, confluent_kafka.Consumer] = {}
+        """By group; never members of it. An admin client's own way to ask for a group may abort the whole process, see
+        `messaging/cluster.py`."""
 
     def look(self) -> list[GroupLag]:
         """Every group as it is now. Raises KafkaException when the brokers cannot be asked."""
@@ -62,6 +66,8 @@ class Lags:
     def close(self) -> None:
         """Let the clients go, after the look that is under way. May be called twice."""
         self._onlooker.close()
+        while self._askers:
+            self._askers.popitem()[1].close()
 
     def _look(self, clients: Clients) -> list[GroupLag]:
         admin, consumer = clients
@@ -69,10 +75,21 @@ class Lags:
         earliest, latest = list_offsets(admin, spots, EARLIEST), list_offsets(admin, spots, LATEST)
         found = []
         for group, topic in self._topics.items():
-            passed = _committed(admin, group)
-            places = [_place(each, passed, earliest, latest) for each in spots if each[0] == topic]
+            read = [spot for spot in spots if spot[0] == topic]
+            passed = self._committed(group, read)
+            places = [_place(spot, passed, earliest, latest) for spot in read]
             found.append(GroupLag(name=group, topic=topic, places=_dated(consumer, places)))
         return found
+
+    def _committed(self, group: str, spots: Sequence[Spot]) -> dict[Spot, int]:
+        if group not in self._askers:
+            own = {"group.id": group, "enable.auto.commit": False}
+            self._askers[group] = confluent_kafka.Consumer(client_settings(self._kafka) | own, logger=client_logger())
+        asked = [TopicPartition(*spot) for spot in spots]
+        answers = self._askers[group].committed(asked, timeout=PATIENCE_SECONDS)
+        if wrong := next((each.error for each in answers if each.error is not None), None):
+            raise confluent_kafka.KafkaException(wrong)
+        return {(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
 
 
 def _spots(admin: AdminClient, topic: str) -> list[Spot]:
@@ -80,12 +97,6 @@ def _spots(admin: AdminClient, topic: str) -> list[Spot]:
     if metadata.error is not None:
         raise confluent_kafka.KafkaException(metadata.error)
     return [(topic, partition) for partition in sorted(metadata.partitions)]
-
-
-def _committed(admin: AdminClient, group: str) -> dict[Spot, int]:
-    request = ConsumerGroupTopicPartitions(group)
-    result: Any = admin.list_consumer_group_offsets([request], request_timeout=PATIENCE_SECONDS)[group].result()
-    return {(each.topic, each.partition): each.offset for each in result.topic_partitions if each.offset >= 0}
 
 
 def _place(spot: Spot, passed: Mapping[Spot, int], earliest: Mapping[Spot, int], latest: Mapping[Spot, int]) -> Place:

@@ -6,8 +6,7 @@ every topic is listed, but only ours are described; of the groups a hundred at m
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +15,10 @@ import structlog
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.messaging import consumer_groups, topics, turns
+from usercenter.messaging import cluster, turns
 from usercenter.messaging.brokers import KafkaState
-from usercenter.messaging.client import BrokerFailure, topics_by_stream
-from usercenter.messaging.consumer_groups import ConsumerGroup
-from usercenter.messaging.onlooker import PATIENCE_SECONDS, Clients, Onlooker
-from usercenter.messaging.topics import Topic
+from usercenter.messaging.client import topics_by_stream
+from usercenter.messaging.cluster import Cluster, Question
 
 log = structlog.get_logger()
 
@@ -30,21 +27,6 @@ _KEPT_SECONDS: Final = 300.0
 _FIRST_AFTER_SECONDS: Final = 5.0
 """The topics of a new system are still to be made."""
 _INTERVALS_FRESH: Final = 4
-_GROUPS_AT_MOST: Final = 100
-_DATING_SECONDS: Final = 10.0
-"""For reading since when groups are behind; later groups have their lag alone."""
-
-
-class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What the brokers said."""
-
-    partitions: dict[str, int]
-    """Of every topic, Kafka's own too."""
-    topics: list[Topic]
-    """Ours, as far as they could be described."""
-    groups: list[ConsumerGroup]
-    groups_left_out: int
-    """Beyond the hundred, or not to be described."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,28 +68,24 @@ class Overviews:
     ) -> None:
         """`groups`: the names of ours. `state`: what this process knows of the brokers anyway."""
         self._every_seconds = float(config.monitoring.kafka_every_seconds)
-        self._topics = frozenset(topics_by_stream(config.kafka).values())
-        self._groups = frozenset(groups)
+        ours = sorted(set(topics_by_stream(config.kafka).values()))
+        self._question = Question(kafka=config.kafka, topics=ours, groups=sorted(groups))
         self._database = database
         self._state = state
-        self._onlooker = Onlooker(config.kafka)
         self._told: str | None = None
 
     async def keep(self) -> None:
         """Again and again until cancelled; never, if the configuration says 0."""
         pause_seconds = min(self._every_seconds, _FIRST_AFTER_SECONDS)
-        try:
-            while self._every_seconds:
-                await asyncio.sleep(pause_seconds)
-                pause_seconds = self._every_seconds
-                try:
-                    await self.turn()
-                except Exception as error:
-                    if not is_transient(error):
-                        raise
-            await asyncio.Event().wait()
-        finally:
-            await self.close()
+        while self._every_seconds:
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = self._every_seconds
+            try:
+                await self.turn()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+        await asyncio.Event().wait()
 
     async def turn(self) -> bool:
         """Take one if the last one is old enough; returns whether one was taken."""
@@ -121,70 +99,23 @@ class Overviews:
             await turns.keep(tx, _KIND, moment, msgspec.json.encode(overview), kept_seconds=_KEPT_SECONDS)
         return True
 
-    async def close(self) -> None:
-        """Let the clients go. May be called twice."""
-        await asyncio.to_thread(self._onlooker.close)
-
     async def _look(self) -> Cluster | None:
-        try:
-            found = await asyncio.to_thread(self._ask)
-        except BrokerFailure as error:
-            self._tell(error.args[0].str())
-            return None
-        self._told = None
-        return found
-
-    def _ask(self) -> Cluster:
-        with self._onlooker.clients() as clients:
-            metadata = clients.admin.list_topics(timeout=PATIENCE_SECONDS)
-            names = consumer_groups.listed(clients.admin, timeout_seconds=PATIENCE_SECONDS)
-            groups = _groups(clients, sorted(names, key=lambda name: (name not in self._groups, name)))
-            return Cluster(
-                partitions=topics.partitions_of(metadata),
-                topics=_topics(clients, [each for name, each in metadata.topics.items() if name in self._topics]),
-                groups=sorted(groups, key=lambda group: group.name),
-                groups_left_out=len(names) - len(groups),
-            )
+        answer = await cluster.look(self._question)
+        for each in answer.left_out:
+            if each.kind == "topic":
+                log.info("overview.topic_left_out", topic=each.name, error=each.error)
+            else:
+                log.info("overview.group_left_out", group=each.name, error=each.error)
+        if answer.cluster is None:
+            self._tell(answer.error)
+        else:
+            self._told = None
+        return answer.cluster
 
     def _tell(self, error: str) -> None:
         if error != self._told:
             log.warning("overview.brokers_not_asked", error=error, next="the commands ask the brokers themselves")
         self._told = error
-
-
-def _topics(clients: Clients, wanted: Iterable[Any]) -> list[Topic]:
-    """Without those that cannot be described now: one that has no leader must not hide the others."""
-    found = []
-    for metadata in wanted:
-        try:
-            found.append(topics.described(clients, metadata, timeout_seconds=PATIENCE_SECONDS))
-        except BrokerFailure as error:
-            log.info("overview.topic_left_out", topic=metadata.topic, error=error.args[0].str())
-    return found
-
-
-def _groups(clients: Clients, names: list[str]) -> list[ConsumerGroup]:
-    """As many as are described, with few questions; if one of them cannot be, with questions for each."""
-    chosen = names[:_GROUPS_AT_MOST]
-    try:
-        found = consumer_groups.described(clients.admin, chosen, timeout_seconds=PATIENCE_SECONDS)
-    except BrokerFailure:
-        found = [group for name in chosen for group in _group(clients, name)]
-    deadline = time.monotonic() + _DATING_SECONDS
-    return [
-        consumer_groups.dated(clients.consumer, each, timeout_seconds=PATIENCE_SECONDS)
-        if time.monotonic() < deadline
-        else each
-        for each in found
-    ]
-
-
-def _group(clients: Clients, name: str) -> list[ConsumerGroup]:
-    try:
-        return consumer_groups.described(clients.admin, [name], timeout_seconds=PATIENCE_SECONDS)
-    except BrokerFailure as error:
-        log.info("overview.group_left_out", group=name, error=error.args[0].str())
-        return []
 
 
 _DECODER: Final = msgspec.json.Decoder(Overview)

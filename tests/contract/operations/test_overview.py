@@ -49,11 +49,8 @@ async def seen(world: World) -> World:
     await make_topics(world)
     await asyncio.to_thread(_write_and_read, world.config.kafka)
     poll = poller(world)
-    try:
-        assert await poll.turn()
-        assert not await poll.turn(), "one look is enough for now"
-    finally:
-        await poll.close()
+    assert await poll.turn()
+    assert not await poll.turn(), "one look is enough for now"
     return world
 
 
@@ -125,10 +122,7 @@ async def look_in_vain(world: World) -> None:
     config = without_brokers(world.config)
     watch = BrokerWatch(config.kafka, clock=SystemClock())
     away = Overviews(config, database=world.database, groups=[], state=lambda: watch.state)
-    try:
-        assert await away.turn()
-    finally:
-        await away.close()
+    assert await away.turn()
 
 
 async def test_without_a_service_that_ever_ran_the_brokers_are_asked(world: World) -> None:
