@@ -78,17 +78,24 @@ def list_offsets(
 def records_at(
     consumer: confluent_kafka.Consumer, offsets: Mapping[Spot, int], *, timeout_seconds: float = PATIENCE_SECONDS
 ) -> dict[Spot, confluent_kafka.Message]:
-    """The first record of each spot that is there from this offset on; those that do not come in time are left out."""
+    """The first record of each spot that is there from this offset on; those that do not come in time are left out.
+
+    A spot that the broker refuses to show is not waited for.
+    """
     found: dict[Spot, confluent_kafka.Message] = {}
+    refused: set[Spot] = set()
     if not offsets:
         return found
     deadline = time.monotonic() + timeout_seconds
     consumer.assign([TopicPartition(*spot, offset) for spot, offset in offsets.items()])
     try:
-        while len(found) < len(offsets) and time.monotonic() < deadline:
+        while len({*found, *refused}) < len(offsets) and time.monotonic() < deadline:
             for message in consumer.consume(100, 0.05):
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     found.setdefault((message.topic() or "", message.partition() or 0), message)
+                elif error.code() == confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    refused |= {spot for spot in offsets if spot[0] == message.topic()}
     finally:
         consumer.unassign()
     return found
