@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo run dev test check faults fmt lint bench clean
@@ -39,7 +40,7 @@ fmt: $(DEV) ## mend the style
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(DEV) ## measure against others in the same run (make bench MEASURE=relay runs one)
+bench: $(BENCH) ## measure against others in the same run (make bench MEASURE=relay runs one)
 	@$(BIN)/python -m bench $(MEASURE) $(ARGS)
 
 clean: ## remove the environment, caches and embedded data of this folder
@@ -61,5 +62,11 @@ $(RUN): requirements/run.txt pyproject.toml | $(VENV)/bin/python
 $(DEV): requirements/dev.txt pyproject.toml | $(VENV)/bin/python
 	@echo "installing what the tests need (once)" >&2
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(RUN)
+
+$(BENCH): requirements/bench.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing what the measurements need (once)" >&2
+	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN)

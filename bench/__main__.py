@@ -11,28 +11,65 @@ from typing import Final
 import uvloop
 from rich.console import Console
 
-from bench import batch, consume, latency, machine, outage, relay, report, tasks
+from bench import (
+    batch,
+    consume,
+    http,
+    latency,
+    machine,
+    mail,
+    outage,
+    page,
+    relay,
+    report,
+    start,
+    tasks,
+    webhooks,
+)
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
 
-_ALL: Final = (relay.MEASURE, batch.MEASURE, consume.MEASURE, latency.MEASURE, tasks.MEASURE, outage.MEASURE)
+_ALL: Final = (
+    relay.MEASURE,
+    batch.MEASURE,
+    consume.MEASURE,
+    latency.MEASURE,
+    tasks.MEASURE,
+    mail.MEASURE,
+    webhooks.MEASURE,
+    http.MEASURE,
+    outage.MEASURE,
+    start.MEASURE,
+)
 MEASURES: Final = {measure.name: measure for measure in _ALL}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
 def main() -> None:
-    """Measure, print, and write the results."""
+    """Measure, print, write the results, and the page of all results that are kept."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all")
-    wanted = parser.parse_args().measures
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: write docs/performance.md and its pictures"
+    )
+    arguments = parser.parse_args()
+    wanted = arguments.measures
     if unknown := sorted(set(wanted) - set(MEASURES)):
         parser.error(f"no such measure: {', '.join(unknown)}; choose of {', '.join(MEASURES)}")
+    if arguments.page:
+        _write_page()
+        return
     chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that the service has
         failed = runner.run(_run(chosen))
+    _write_page()
     if failed:
         sys.exit(f"without a result: {', '.join(failed)}")
+
+
+def _write_page() -> None:
+    sys.stdout.write(f"written to {page.write(order=list(MEASURES))}\n")
 
 
 async def _run(measures: Sequence[Measure]) -> list[str]:

@@ -54,7 +54,8 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """The first contender is the product; `events` is how many a run carries, `fewer` is who carries only so many.
 
-    The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none.
+    The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none. Contenders
+    that are no rivals (roles, settings) stand side by side without a ratio.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     figures: Sequence[Figure] = (Figure(name="events/s", unit="events/s"),)
     goals: Sequence[Goal] = ()
     fewer: Mapping[str, int] = {}
+    are_rivals: bool = True
     rounds: int = ROUNDS
     warm_up_share: int = _WARM_UP_SHARE
     patience_seconds: int = _PATIENCE_SECONDS

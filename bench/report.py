@@ -53,7 +53,7 @@ def _table(result: Result) -> Table:
         table.add_column(heading, justify="right")
     for figure in result.measure.figures:
         for name in result.contenders(figure):
-            ratios = [] if name == result.measure.product else result.ratios(figure.name, name)
+            ratios = _ratios(result, figure, name)
             ratio = f"{median(ratios):.2f}" if ratios else ""
             table.add_row(figure.name, name, *map(_number, result.spread(name, figure.name)), ratio)
     return table
@@ -85,11 +85,16 @@ def _contender(result: Result, figure: Figure, name: str) -> dict[str, Any]:
     spread = result.spread(name, figure.name)
     found: dict[str, Any] = {key: _rounded(value) for key, value in spread._asdict().items()}
     found["rounds"] = [_rounded(value) for value in result.values(name, figure.name)]
-    ratios = [] if name == result.measure.product else result.ratios(figure.name, name)
+    ratios = _ratios(result, figure, name)
     if ratios:
         found["product_over_this"] = round(median(ratios), 3)
         found["product_over_this_by_round"] = [round(ratio, 3) for ratio in ratios]
     return found
+
+
+def _ratios(result: Result, figure: Figure, name: str) -> list[float]:
+    is_compared = result.measure.are_rivals and name != result.measure.product
+    return result.ratios(figure.name, name) if is_compared else []
 
 
 def _goal(verdict: Verdict) -> dict[str, Any]:
