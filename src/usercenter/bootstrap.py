@@ -7,10 +7,10 @@ from functools import partial
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
+import psycopg
 import redis.asyncio as redis
 import structlog
 from msgspec.structs import replace
-from sqlalchemy.exc import OperationalError
 
 from usercenter import migrations
 from usercenter.api.app import front_door, service_door
@@ -303,7 +303,7 @@ class Service:
         while True:
             try:
                 found = await asyncio.to_thread(migrations.current, self.config.database.url)
-            except OperationalError:
+            except psycopg.OperationalError:
                 self._schema_problem = "the schema cannot be looked at: PostgreSQL is not there"
             else:
                 needed = migrations.head()

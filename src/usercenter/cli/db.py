@@ -24,14 +24,14 @@ def upgrade(*, config: ConfigFile = None) -> None:
 
 def current(*, json: Json = False, config: ConfigFile = None) -> int:
     """Print the schema's revision; status 1 when it is not the one that this code needs."""
-    from sqlalchemy.exc import OperationalError
+    import psycopg
 
     from usercenter import migrations
 
     try:
         found = migrations.current(of_running(config).database.url)
-    except OperationalError as error:
-        raise CommandFailed(f"PostgreSQL cannot be reached: {error.orig}", status=UNREACHABLE) from error
+    except psycopg.OperationalError as error:
+        raise CommandFailed(f"PostgreSQL cannot be reached: {error}", status=UNREACHABLE) from error
     if json:
         show_json({"revision": found, "needed": migrations.head()})
     else:

@@ -12,14 +12,14 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 def look_at_schema(config: "Config") -> Check:
     """Whether the schema is the one that this code needs. Blocks."""
-    from sqlalchemy.exc import OperationalError
+    import psycopg
 
     from usercenter import migrations
 
     try:
         found = migrations.current(config.database.url)
-    except OperationalError as error:
-        return unreachable("schema", str(error.orig), "start PostgreSQL, or correct `database.url`")
+    except psycopg.OperationalError as error:
+        return unreachable("schema", str(error), "start PostgreSQL, or correct `database.url`")
     if found == migrations.head():
         return fine("schema", found)
     if migrations.is_ahead(found):

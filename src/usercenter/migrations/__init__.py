@@ -1,6 +1,8 @@
 """The schema, as a row of numbered steps that Alembic applies.
 
 Everything here is synchronous and meant for the command and the start of an embedded service, never for a request.
+Alembic and SQLAlchemy are imported by what applies steps alone: a service only asks which step was the last one, and
+would carry 25 MB of them for that.
 
 A step only adds (tables, columns with a default, indexes), so that the version of the code before it works on: first
 the schema is brought up, then the processes are replaced one by one.
@@ -8,15 +10,14 @@ the schema is brought up, then the processes are replaced one by one.
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+import psycopg
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection, Engine
 
 _LOCK: Final = 0x75736572  # "user": two processes never migrate at once
 _LOCK_ATTEMPTS: Final = 30
@@ -33,6 +34,8 @@ def upgrade(url: str, *, to: str = "head", lock_seconds: float = 2.0) -> tuple[s
     holds is waited for `lock_seconds` at a time, for everybody else waits behind us meanwhile. Raises SchemaAhead, and
     SQLAlchemy's OperationalError when PostgreSQL cannot be reached or a table is not let go.
     """
+    from sqlalchemy.exc import OperationalError
+
     for _ in range(_LOCK_ATTEMPTS - 1):
         try:
             return _upgrade(url, to, lock_seconds)
@@ -45,6 +48,10 @@ def upgrade(url: str, *, to: str = "head", lock_seconds: float = 2.0) -> tuple[s
 
 def _upgrade(url: str, to: str, lock_seconds: float) -> tuple[str | None, str]:
     """All steps in one transaction."""
+    from alembic import command
+    from alembic.runtime.migration import MigrationContext
+    from sqlalchemy import text
+
     with _engine(url).begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()
@@ -58,23 +65,31 @@ def _upgrade(url: str, to: str, lock_seconds: float) -> tuple[str | None, str]:
 
 
 def current(url: str) -> str | None:
-    """The revision of the database, None for an empty one. Blocks."""
-    with _engine(url).connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    """The revision of the database, None for an empty one. Blocks. Raises psycopg.OperationalError."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("select to_regclass('alembic_version') is not null").fetchone()
+        found = connection.execute("select version_num from alembic_version").fetchone() if row and row[0] else None
+    return str(found[0]) if found else None
 
 
 def head() -> str:
     """The revision that this code needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return max(_revisions())
 
 
 def is_ahead(revision: str | None) -> bool:
     """Whether a later version of the code has made this revision; what it added does not disturb this one."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return revision is not None and revision not in known
+    return revision is not None and revision not in _revisions()
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _revisions() -> set[str]:
+    """Those that this code has: the numbers that the files of the steps begin with."""
+    return {path.name.partition("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*_*.py")}
+
+
+def _config(connection: "Connection") -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -82,6 +97,8 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str) -> "Engine":
     """An engine that keeps no connection behind."""
+    from sqlalchemy import NullPool, create_engine
+
     return create_engine("postgresql+psycopg://" + url.partition("://")[2], poolclass=NullPool)
