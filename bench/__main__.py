@@ -40,8 +40,8 @@ _ALL: Final = (
     mail.MEASURE,
     webhooks.MEASURE,
     http.MEASURE,
-    outage.MEASURE,
     start.MEASURE,
+    outage.MEASURE,  # the last one: an outage has made librdkafka abort its process
 )
 MEASURES: Final = {measure.name: measure for measure in (*_ALL, tuning.MEASURE)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory

@@ -161,6 +161,7 @@ MEASURE: Final = Measure(
     work="Kafka stopped, events committed meanwhile, Kafka back: PATCH /me during it, and the drain afterwards",
     events=100_000,
     rounds=1,
+    patience_seconds=600,
     warm_up_share=0,
     figures=(
         _less("p50 before"),

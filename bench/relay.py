@@ -14,6 +14,7 @@ import confluent_kafka
 import psycopg
 
 from bench import clients, traffic
+from bench.counting import until
 from bench.ground import Ground
 from bench.measure import Goal, Measure, WorkNotDone, rate
 from usercenter.messaging import outbox
@@ -24,7 +25,6 @@ from usercenter.messaging.relay import Relay
 from usercenter.metrics import Metrics
 
 _AT_ONCE: Final = 1_000
-_LOOK_EVERY_SECONDS: Final = 0.002
 
 
 async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
@@ -50,10 +50,10 @@ async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
     heartbeat = asyncio.create_task(leases.keep())
     began = time.perf_counter()
     work = asyncio.create_task(relay.run())
-    while _delivered(metrics) < number and not work.done():  # noqa: ASYNC110  # a counter has no event to wait for
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    delivered = asyncio.create_task(until(metrics.produced, {}, number))
+    await asyncio.wait({delivered, work}, return_when=asyncio.FIRST_COMPLETED)
     seconds = time.perf_counter() - began
-    await _end(work, heartbeat)
+    await _end(delivered, work, heartbeat)
     await relay.close(timeout_seconds=10)
     await _prove(ground, number)
     return rate(number, seconds)
@@ -90,11 +90,6 @@ async def _fill(ground: Ground, number: int) -> None:
         async with ground.database.transaction() as tx:
             await outbox.add(tx, *events[start : start + _AT_ONCE])
     await ground.settle()
-
-
-def _delivered(metrics: Metrics) -> int:
-    families = metrics.produced.collect()
-    return int(sum(each.value for family in families for each in family.samples if each.name.endswith("_total")))
 
 
 async def _end(*tasks: asyncio.Task[None]) -> None:

@@ -37,14 +37,24 @@ async def command(config: Config, *arguments: str) -> Said:
 
 
 def _run(arguments: list[str]) -> Said:
-    data, rest, status = io.StringIO(), io.StringIO(), 0
+    data, rest, status = _stream(), _stream(), 0
     with redirect_stdout(data), redirect_stderr(rest):
         try:
             with explained():
                 status = app(arguments, exit_on_error=True, result_action="return_value") or 0
         except SystemExit as end:
             status = int(end.code or 0)
-    return Said(status, data.getvalue(), rest.getvalue())
+    return Said(status, _text(data), _text(rest))
+
+
+def _stream() -> io.TextIOWrapper:
+    """As the real ones: for text, with a buffer for bytes below."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -36,15 +36,28 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-async def parts() -> AsyncIterator[Running]:
-    """Real PostgreSQL, Apache Kafka, Valkey and a mail catcher, with a migrated template database."""
+async def parts(pytestconfig: pytest.Config) -> AsyncIterator[Running]:
+    """Real PostgreSQL, Apache Kafka, Valkey and a mail catcher, with a migrated template database.
+
+    Nobody pulls the plug of this machine: a killed PostgreSQL finds what it wrote, although it has not waited for the
+    disk. The run that is written down as docs/reliability.md waits for it all the same.
+    """
     # Not pytest's own folder: each other pytest of root that starts closes it to PostgreSQL's user.
     with tempfile.TemporaryDirectory(prefix="usercenter-parts-") as folder:
         config = Config(embedded=Embedded(is_enabled=True, data_dir=folder), logging=Logging(file=""))
         async with running(config, announce=print) as started:
+            if not pytestconfig.getoption("--reliability", default=False):
+                do_not_wait_for_the_disk(started.config.database.url)
             execute(started.config.database.url, f"create database {TEMPLATE}")
             migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
             yield started
+
+
+def do_not_wait_for_the_disk(url: str) -> None:
+    """And do not go round among the hundreds of databases that tests leave behind all the time."""
+    for setting in ("fsync = off", "autovacuum_naptime = '5min'"):
+        execute(url, f"alter system set {setting}")
+    execute(url, "select pg_reload_conf()")
 
 
 @pytest.fixture

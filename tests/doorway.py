@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -16,6 +16,9 @@ LOGIN = "/api/v1/users/login"
 ME = "/api/v1/users/me"
 
 Lines = Callable[[], list[dict[str, Any]]]
+
+
+Doors = Callable[[], AbstractAsyncContextManager["Door"]]
 
 
 class Door:

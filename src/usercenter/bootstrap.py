@@ -28,7 +28,9 @@ from usercenter.messaging import upkeep
 from usercenter.messaging.brokers import BrokerWatch
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.groups import Context, Group
+from usercenter.messaging.open_breakers import Teller
 from usercenter.messaging.operations.accounting import Accounting
+from usercenter.messaging.overviews import Overviews
 from usercenter.messaging.post import Post
 from usercenter.messaging.snapshots import Snapshots
 from usercenter.metrics import Metrics
@@ -158,6 +160,12 @@ class Service:
             tracing=tracing,
         )
         self._snapshots = Snapshots(config.kafka, database=self.database, groups=self._groups, metrics=self.metrics)
+        self._overviews = Overviews(
+            config,
+            database=self.database,
+            groups=[group.name for group in self._groups],
+            state=lambda: self._watch.state,
+        )
         self._accounting = Accounting(
             config, database=self.database, groups=self._groups, registry=self._registry, metrics=self.metrics
         )
@@ -210,6 +218,8 @@ class Service:
             upkeep.expect(self.metrics, self._groups, topics_by_stream(self.config.kafka))
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, self._groups))
             self._loops.keep("snapshots", self._snapshots.keep)
+            self._loops.keep("overviews", self._overviews.keep)
+            self._loops.keep("breakers", Teller(self.database, self._post.open_breakers).keep)
             self._loops.keep("books", self._accounting.keep)
             self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))

@@ -290,10 +290,17 @@ class Database:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection or its transaction is gone, or the server refuses work (SQLSTATE classes 08, 53, 57)."""
+    if is_cancelled(error):
+        return False
     if isinstance(error, (psycopg.InterfaceError, PoolTimeout, *_LOST_WITH_THE_TRANSACTION)):
         return True
     state = getattr(error, "sqlstate", None)
     return isinstance(error, psycopg.OperationalError) and (state is None or state[:2] in {"08", "53", "57"})
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether PostgreSQL ended the statement: its time was over (`statement_timeout`), or somebody ended it by hand."""
+    return isinstance(error, psycopg.errors.QueryCanceled)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -3,12 +3,13 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doorway import Door, Lines
+from doorway import Door, Doors, Lines
 from harness import World, config_of, new_database
 from msgspec.structs import replace
 
@@ -19,6 +20,18 @@ from usercenter.embedded.parts import Running
 @pytest.fixture(scope="module")
 async def door(parts: Running) -> AsyncIterator[Door]:
     """The front door for the tests of one file."""
+    async with opened(parts) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def doors(parts: Running) -> Doors:
+    """Further ones, each with a database of its own: `async with doors() as door`."""
+    return lambda: opened(parts)
+
+
+@asynccontextmanager
+async def opened(parts: Running) -> AsyncIterator[Door]:
     config = config_of(parts, new_database(parts, "usercenter_template"))
     database = Database(replace(config.database, pool_min=1, pool_max=4))
     await database.open()

@@ -26,6 +26,7 @@ LEFT_OUT = pytest.StashKey[int]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="the seed of the fault suite (or FAULTS_SEED)")
     parser.addoption("--reliability", action="store_true", help="write docs/reliability.md, after each test")
+    parser.addoption("--go-on", action="store_true", help="only what did not pass in the last run; its figures stay")
     parser.addoption("--kills", type=int, default=200, help="how many processes F1 kills in all")
 
 
@@ -39,6 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"faults: seed {config.stash[SEED]} (again with --seed {config.stash[SEED]} or FAULTS_SEED)"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--go-on", default=False):
+        passed = config.stash[REPORT].go_on()
+        items[:] = [item for item in items if item.nodeid not in passed]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,7 +94,7 @@ def figures(request: pytest.FixtureRequest) -> Figures:
     """Where this test notes what it counted, for docs/reliability.md."""
     mark = request.node.get_closest_marker("fault")
     assert mark, "a fault test is marked: @pytest.mark.fault('F1')"
-    return request.config.stash[REPORT].figures(mark.args[0])
+    return request.config.stash[REPORT].figures(mark.args[0], request.node.nodeid)
 
 
 def quick(config: Config) -> Config:

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 
-from faults.report import PROMISES, ROOT, Fault, Note, Results
+from faults.report import PROMISES, ROOT, Fault, Note, Results, Run
 
 PAGE = ROOT / "docs" / "reliability.md"
 
@@ -11,19 +11,18 @@ PAGE = ROOT / "docs" / "reliability.md"
 def page(results: Results) -> str:
     """The page."""
     head = _HEAD.format(
-        began=results.began,
-        machine=results.machine,
-        load=f"{results.load:.1f}",
-        version=results.version,
-        commit=results.commit,
-        seed=results.seed,
         extent=_extent(results),
+        runs="\n".join(map(_run, results.runs)),
     )
     table = "\n".join(_row(name, results.faults.get(name)) for name in PROMISES)
     details = "\n".join(
         line for name in PROMISES if (fault := results.faults.get(name)) for line in _details(name, fault)
     )
     return f"{head}{table}\n{_BETWEEN}{details}\n"
+
+
+def _run(run: Run) -> str:
+    return f"| {run.began} | {run.version} | {run.commit} | {run.seed} | {run.machine} | {run.load:.1f} |"
 
 
 def _extent(results: Results) -> str:
@@ -106,11 +105,14 @@ _COLUMNS = "kills | lost | twice | duplicates per kill | mails twice per kill | 
 _HEAD = f"""# Reliability: what was broken, and what held
 
 Written by `make faults`, anew after each test; do not edit. The suite is in `tests/faults`; `make test` runs a shorter
-slice of it. The run of {{began}}: {{extent}}.
+slice of it. {{extent}}, in
 
-| version | commit | seed | machine | load when it began |
-|---|---|---|---|---|
-| {{version}} | {{commit}} | {{seed}} (again: `make faults ARGS="--seed {{seed}}"`) | {{machine}} | {{load}} |
+| run of | version | commit | seed | machine | load when it began |
+|---|---|---|---|---|---|
+{{runs}}
+
+A run that is cut can be gone on with: `make faults ARGS=--go-on` makes what has not passed yet, and adds a line here.
+`--seed` gives it the seed of another one.
 
 While something is broken, clients register, log in, change and delete accounts, and write down what they were told, in
 a file outside of the system: ok, refused, or unknown (the connection was lost). Afterwards `tests/faults/ledger.py`

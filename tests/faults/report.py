@@ -45,6 +45,7 @@ class Note(msgspec.Struct, kw_only=True):
     """What one test counted."""
 
     how: str
+    test: str = ""
     rounds: int = 1
     """So many tests were meant to be made of this `how`."""
     kills: int = 0
@@ -68,8 +69,8 @@ class Fault(msgspec.Struct, kw_only=True):
         return len({*self.passed, *self.failed, *self.skipped})
 
 
-class Results(msgspec.Struct, kw_only=True):
-    """One run of the suite."""
+class Run(msgspec.Struct, kw_only=True):
+    """One start of the suite."""
 
     began: str
     machine: str
@@ -78,6 +79,12 @@ class Results(msgspec.Struct, kw_only=True):
     version: str
     commit: str
     seed: int = 0
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """What the suite brought: in one run, or in one that was cut and those that went on with it (`--go-on`)."""
+
+    runs: list[Run]
     left_out: int = 0
     """Tests that this run was told not to make (`-m`, `-k`)."""
     faults: dict[str, Fault] = {}
@@ -86,8 +93,9 @@ class Results(msgspec.Struct, kw_only=True):
 class Figures:
     """What a test says about its fault."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, test: str) -> None:
         self._fault = fault
+        self._test = test
 
     def note(
         self,
@@ -99,8 +107,8 @@ class Figures:
         recoveries: Sequence[float] = (),
     ) -> None:
         """Note how the fault was caused and what came of it; notes with the same `how` are rounds, and added up."""
-        note = Note(how=how, rounds=rounds, kills=kills, tally=tally, recoveries=list(recoveries))
-        self._fault.notes.append(note)
+        facts = {"how": how, "rounds": rounds, "kills": kills, "recoveries": list(recoveries)}
+        self._fault.notes.append(Note(test=self._test, tally=tally, **facts))
 
 
 class Report:
@@ -110,21 +118,31 @@ class Report:
         machine = (
             f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
         )
-        self.results = Results(
+        this = Run(
             began=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             machine=machine,
             load=os.getloadavg()[0],
             version=usercenter.__version__,
             commit=commit(ROOT),
         )
+        self.results = Results(runs=[this])
 
-    def figures(self, name: str) -> Figures:
-        """Where the tests of this fault note theirs."""
-        return Figures(self._fault(name))
+    def go_on(self, path: Path = RESULTS) -> set[str]:
+        """Keep what the last run brought; returns the tests that passed in it, which are not made again."""
+        last = msgspec.json.decode(path.read_bytes(), type=Results)
+        for fault in last.faults.values():
+            fault.notes = [note for note in fault.notes if note.test in fault.passed]
+            fault.planned, fault.failed, fault.skipped = list(fault.passed), [], []
+        self.results = Results(runs=[*last.runs, *self.results.runs], faults=last.faults)
+        return {test for fault in last.faults.values() for test in fault.passed}
+
+    def figures(self, name: str, test: str) -> Figures:
+        """Where this test of this fault notes its own."""
+        return Figures(self._fault(name), test)
 
     def plan(self, tests: Iterable[tuple[str, str]], *, left_out: int, seed: int) -> None:
         """What this run is going to make: fault and test of each, and how many it leaves out."""
-        self.results.seed, self.results.left_out = seed, left_out
+        self.results.runs[-1].seed, self.results.left_out = seed, left_out
         for name, test in tests:
             self._fault(name).planned.append(test)
 

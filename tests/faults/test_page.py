@@ -41,7 +41,7 @@ def test_a_run_that_was_cut_says_where() -> None:
     report = a_run({"F1": 10, "F2": 3})
     for number in range(5):
         report.note_outcome("F1", f"F1/{number}", "passed")
-        report.figures("F1").note("at random", rounds=10, kills=20)
+        report.figures("F1", "F1/0").note("at random", rounds=10, kills=20)
 
     assert outcome(report, "F1") == "5 of 10 pass, 5 of 10 made, then stopped"
     assert outcome(report, "F2") == "none of 3 made, the run stopped before"
@@ -59,7 +59,7 @@ def test_a_run_of_a_part_says_how_much_was_left_out() -> None:
 def test_a_round_that_failed_has_no_figures_and_is_named() -> None:
     report = a_run({"F1": 2})
     report.note_outcome("F1", "F1/0", "passed")
-    report.figures("F1").note("at random", rounds=2, kills=20)
+    report.figures("F1", "F1/0").note("at random", rounds=2, kills=20)
     report.note_outcome("F1", "F1/1", "failed")
 
     assert outcome(report, "F1") == "1 of 2 pass, **1 failed**"
@@ -80,7 +80,7 @@ def test_rounds_are_added_up() -> None:
     for number in range(2):
         tally = Tally(ok=50, unknown=1, duplicates=3, mails_twice=1, lost=number)
         report.note_outcome("F1", f"F1/{number}", "passed")
-        report.figures("F1").note("at random", rounds=2, kills=20, tally=tally, recoveries=[1.0 + number, 3.0])
+        report.figures("F1", "F1/0").note("at random", rounds=2, kills=20, tally=tally, recoveries=[1.0 + number, 3.0])
 
     assert row(report, "F1 | at random") == [
         "F1", "at random", "2", "102", "2", "40", "1", "0", "0.15", "0.05", "2.5 / 3.0"
@@ -89,14 +89,30 @@ def test_rounds_are_added_up() -> None:
 
 def test_the_page_says_what_was_run_where_and_with_which_seed() -> None:
     report = a_run({"F1": 1})
-    results = report.results
-    results.version, results.commit, results.began, results.load = "1.2.3", "abc", "2026-01-02 03:04 UTC", 7.25
-    written = page(results)
+    (run,) = report.results.runs
+    run.version, run.commit, run.began, run.load, run.machine = "1.2.3", "abc", "2026-01-02 03:04 UTC", 7.25, "2 cores"
 
-    assert '| 1.2.3 | abc | 7 (again: `make faults ARGS="--seed 7"`) |' in written
-    assert "| 7.2 |" in written
-    assert "The run of 2026-01-02 03:04 UTC" in written
-    assert "cores" in written
+    assert "| 2026-01-02 03:04 UTC | 1.2.3 | abc | 7 | 2 cores | 7.2 |" in page(report.results)
+
+
+def test_a_run_that_goes_on_makes_what_has_not_passed_and_keeps_the_figures_of_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "last.json"
+    cut = a_run({"F1": 3})
+    for number, outcome_ in enumerate(["passed", "failed"]):
+        cut.note_outcome("F1", f"F1/{number}", outcome_)
+        cut.figures("F1", f"F1/{number}").note("at random", rounds=3, kills=10)
+    cut.write("", tmp_path / "page.md", path)
+
+    report = Report()
+    assert report.go_on(path) == {"F1/0"}
+    report.plan([("F1", "F1/1"), ("F1", "F1/2")], left_out=0, seed=8)
+    for number in (1, 2):
+        report.note_outcome("F1", f"F1/{number}", "passed")
+        report.figures("F1", f"F1/{number}").note("at random", rounds=3, kills=10)
+
+    assert outcome(report, "F1") == "3 of 3 pass"
+    assert row(report, "F1 | at random")[2:6] == ["3", "", "", "30"]
+    assert [run.seed for run in report.results.runs] == [7, 8]
 
 
 def test_what_is_written_down_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:

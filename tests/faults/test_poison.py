@@ -124,7 +124,6 @@ async def test_an_event_that_makes_its_handler_raise_hang_or_end_the_process_bec
     figures.note(how, kills=lives - 1, tally=Tally(events=len(poison + harmless)))
 
 
-@pytest.mark.long
 @pytest.mark.fault("F9")
 async def test_an_event_whose_outside_handler_ends_the_process_becomes_a_dead_letter_and_the_others_are_done(
     world: World, figures: Figures

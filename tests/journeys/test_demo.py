@@ -82,9 +82,9 @@ async def test_the_topics_are_made_with_three_partitions_and_described(world: Wo
     topic = world.config.kafka.topics.user_events
     assert {topic, f"{topic}.dlq"} <= set(said.splitlines())
 
-    status, said = await world.command("topics", "describe", topic, "--json")
+    status, said = await world.command("topics", "describe", topic, "--json", "--live")
     assert status == 0
-    assert [each["partition"] for each in json.loads(said)["partitions"]] == [0, 1, 2]
+    assert [each["partition"] for each in json.loads(said)["topic"]["partitions"]] == [0, 1, 2]
 
     status, said = await world.command("topics", "describe", "no.such.topic")
     assert status == 1

@@ -17,7 +17,7 @@ from usercenter.server import PortTaken
 
 
 async def test_two_workers_share_a_group_and_one_killed_in_mid_stream_loses_and_doubles_nothing(world: World) -> None:
-    users = 1000
+    users = 300
     async with (
         world.process(roles="api,relay") as front,
         world.process(roles="worker") as doomed,

@@ -108,7 +108,9 @@ async def _add_tasks(connection: Rows, columns: Any) -> int:
     for row in _zipped(TASK, columns):
         position, due = connection.position("tasks"), connection.now + timedelta(seconds=row["delay"])
         connection.put(
-            "tasks", position, {**row, "position": position, "ended": row["attempts"], "next_attempt_at": due}
+            "tasks",
+            position,
+            {**row, "position": position, "ended": row["attempts"], "crashes": 0, "next_attempt_at": due},
         )
     return len(columns[0])
 
@@ -147,7 +149,7 @@ async def _due(connection: Rows, parameters: Any) -> Cursor:
         earlier = [] if connection.tables.is_lane_ignored else _before(rows, row)
         due_with = max([row["next_attempt_at"], *(each["next_attempt_at"] for each in earlier[-1:])])
         later = due_with if due_with > row["next_attempt_at"] else None
-        found.append((row["position"], row["handler"], row["user_id"], later))
+        found.append((row["position"], row["handler"], row["user_id"], later, row["crashes"]))
     return Cursor(found, len(found))
 
 
@@ -162,7 +164,7 @@ async def _due_of(connection: Rows, parameters: Any) -> Cursor:
         and not _before(rows, row)
     ]
     due.sort(key=lambda row: (row["next_attempt_at"], row["position"]))
-    return Cursor([(row["position"], row["handler"], row["user_id"], None) for row in due[:1]], 1)
+    return Cursor([(row["position"], row["handler"], row["user_id"], None, row["crashes"]) for row in due[:1]], 1)
 
 
 async def _most_parked(connection: Rows, parameters: Any) -> Cursor:
@@ -225,11 +227,13 @@ async def _bury(connection: Rows, parameters: Any) -> int:
 
 
 async def _fail(connection: Rows, parameters: Any) -> Cursor:
-    error, attempts, ended, wait, position, before = parameters
+    error, attempts, ended, crashes, wait, position, before = parameters
     due = connection.now + timedelta(seconds=wait)
     facts = {"last_error": error, "attempts": attempts, "ended": ended, "next_attempt_at": due}
     head = await connection.change(
-        "tasks", [position], lambda row: {**row, **facts} if row["attempts"] == before else ...
+        "tasks",
+        [position],
+        lambda row: {**row, **facts, "crashes": row["crashes"] + crashes} if row["attempts"] == before else ...,
     )
     for row in [] if connection.tables.is_lane_ignored else head:
         behind = [
@@ -402,7 +406,7 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "insert into tasks": _add_tasks,
     "select distinct handler, user_id from tasks": _busy_lanes,
     "select position, handler, user_id, nullif": _due,
-    "select position, handler, user_id, null from": _due_of,
+    "select position, handler, user_id, null, crashes from": _due_of,
     "select count(distinct user_id)": _most_parked,
     "with quick … group_stops": _begin,
     "with quick": _begin_alone,

@@ -22,6 +22,7 @@ TO_BE_REPEATED = (
     psycopg.errors.SerializationFailure(),
     psycopg.errors.DeadlockDetected(),
     psycopg.errors.LockNotAvailable(),
+    psycopg.errors.QueryCanceled(),
 )
 ABOUT_THE_DATA = (
     psycopg.errors.UniqueViolation(),

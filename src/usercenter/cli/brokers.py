@@ -1,16 +1,23 @@
 """`usercenter brokers`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from usercenter.cli import UNREACHABLE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import Json
+from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import show_json, show_table
 
+if TYPE_CHECKING:
+    from usercenter.messaging.brokers import KafkaState
+    from usercenter.messaging.overviews import Overview
 
-def brokers(*, json: Json = False, versions: bool = False, config: ConfigFile = None) -> None:
+
+def brokers(*, json: Json = False, versions: bool = False, live: Live = False, config: ConfigFile = None) -> None:
     """List the brokers: where they are, whether they can be reached, their version, and which one is the controller.
+
+    As the service saw them a moment ago; --live asks them now, and so does this command when the service could not.
 
     Parameters
     ----------
@@ -20,11 +27,12 @@ def brokers(*, json: Json = False, versions: bool = False, config: ConfigFile = 
     from usercenter.clock import SystemClock
     from usercenter.messaging.brokers import BrokerWatch
 
-    kafka = of_running(config).kafka
-    watch = BrokerWatch(kafka, clock=SystemClock())
-    state = watch.look_once()
+    settings = of_running(config)
+    watch = BrokerWatch(settings.kafka, clock=SystemClock())
+    found = seen(settings, _reached, watch.look_once, is_live=live)
+    state = found.what
     if json:
-        show_json(state)
+        show_json(found.told(kafka=state))
     if not state.is_reachable:
         raise CommandFailed(f"{state.error}; {state.next_step}", status=UNREACHABLE)
     if json:
@@ -34,6 +42,11 @@ def brokers(*, json: Json = False, versions: bool = False, config: ConfigFile = 
     if versions:
         for each in state.brokers:
             show_table((f"API of {each.id}", "versions"), list(each.api_versions.items()))
+
+
+def _reached(overview: "Overview") -> "KafkaState | None":
+    """An overview without an answer from the brokers is none."""
+    return overview.state if overview.cluster and overview.state.is_reachable else None
 
 
 def _role(state: Any, id: int) -> str:

@@ -79,7 +79,7 @@ events new            events:new                  Write a new event with its han
 user show             user:show                   Print what is kept about a user.
                       usercenter user show alice
 user timeline         timeline:timeline           Show what became of each event of a user, handler by handler.
-                      usercenter user timeline ID --attempts
+                      usercenter user timeline alice --attempts
 user status           user:status                 Activate, deactivate or suspend an account.
                       usercenter user status alice suspended --reason "asked by the owner"
 user role             user:role                   Make somebody an admin, an auditor or a plain user.

@@ -57,10 +57,11 @@ def _status(error: Exception) -> int | None:
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
-    from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing
+    from usercenter.messaging.consumer_groups import GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
     from usercenter.messaging.operations.replays import ReplayBusy, ReplayUnknown
     from usercenter.messaging.operations.selection import SelectionInvalid
+    from usercenter.messaging.resets import GroupBusy
     from usercenter.messaging.topics import TopicMissing
     from usercenter.notify.errors import TemplateUnknown
     from usercenter.server import PortTaken

@@ -7,11 +7,15 @@ from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
-    from usercenter.messaging.consumer_groups import ConsumerGroup, Start
+    from usercenter.config import Config
+    from usercenter.messaging.consumer_groups import ConsumerGroup, Place
+    from usercenter.messaging.overviews import Overview
+    from usercenter.messaging.resets import Start
 
 _INBOX = (
     "Reading again does no harm: the inbox knows, for retention.inbox_days, what was handled, and nothing has a second "
@@ -19,33 +23,48 @@ _INBOX = (
 )
 
 
-def list_(*, json: Json = False, config: ConfigFile = None) -> None:
-    """List the consumer groups of the brokers, with how far they are behind."""
+def list_(*, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
+    """List the consumer groups of the brokers, with how far they are behind, as the service saw them a moment ago."""
+
+    def kept(overview: "Overview") -> "tuple[list[ConsumerGroup], int] | None":
+        return (overview.cluster.groups, overview.cluster.groups_left_out) if overview.cluster else None
+
+    settings = of_running(config)
+    found = seen(settings, kept, lambda: _all_groups(settings), is_live=live)
+    groups, left_out = found.what
+    shown = [_summary(group, found.at) for group in groups]
+    if json:
+        show_json(found.told(groups=shown, groups_left_out=left_out))
+    else:
+        titles = ("group", "state", "members", "topics", "lag", "seconds behind")
+        show_table(titles, [list(each.values()) for each in shown])
+    if left_out:
+        say(f"{left_out} more groups are there: --live asks for all")
+
+
+def describe(name: str, /, *, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
+    """Describe one group: its members, and in each partition what is committed, the lag in records and in seconds.
+
+    As the service saw it a moment ago; --live asks the brokers.
+    """
     from usercenter.messaging import consumer_groups
 
-    kafka = of_running(config).kafka
-    groups = [consumer_groups.describe(kafka, name) for name in consumer_groups.names(kafka)]
+    def kept(overview: "Overview") -> "ConsumerGroup | None":
+        groups = overview.cluster.groups if overview.cluster else []
+        return next((each for each in groups if each.name == name), None)
+
+    settings = of_running(config)
+    found = seen(settings, kept, lambda: consumer_groups.describe(settings.kafka, name), is_live=live)
+    group = found.what
     if json:
-        show_json([_summary(group) for group in groups])
-        return
-    rows = [list(_summary(group).values()) for group in groups]
-    show_table(("group", "state", "members", "topics", "lag", "seconds behind"), rows)
-
-
-def describe(name: str, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Describe one group: its members, and in each partition what is committed, the lag in records and in seconds."""
-    from usercenter.messaging import consumer_groups
-
-    group = consumer_groups.describe(of_running(config).kafka, name)
-    if json:
-        show_json(group)
+        show_json(found.told(group=group))
         return
     show(plain(f"group {group.name}: {group.state}, protocol {group.protocol}, coordinator {group.coordinator}"))
     for member in group.members:
         show(plain(f"member {member.client_id} at {member.host}, {len(member.partitions)} partitions: {member.id}"))
     titles = ("topic", "partition", "committed", "earliest", "next", "lag", "seconds behind", "member")
     rows = [
-        (p.topic, p.partition, p.committed, p.earliest, p.next, p.lag, _seconds(p.oldest_unread_at), p.member)
+        (*(p.topic, p.partition, p.committed, p.earliest, p.next, p.lag), _seconds(p, found.at), p.member)
         for p in group.places
     ]
     show_table(titles, rows)
@@ -69,12 +88,12 @@ def reset_offsets(
     shift_by: So many records forwards, or (negative) backwards.
     yes: Do it.
     """
-    from usercenter.messaging import consumer_groups
+    from usercenter.messaging import resets
 
     kafka, start = of_running(config).kafka, _start(to, shift_by)
-    moves = consumer_groups.plan(kafka, name, start)
+    moves = resets.plan(kafka, name, start)
     if yes:
-        consumer_groups.move(kafka, name, moves)
+        resets.move(kafka, name, moves)
     if json:
         show_json({"group": name, "is_done": yes, "moves": moves})
     else:
@@ -85,7 +104,7 @@ def reset_offsets(
 
 
 def _start(to: str | None, shift_by: int | None) -> "Start":
-    from usercenter.messaging.consumer_groups import Start
+    from usercenter.messaging.resets import Start
 
     if (to is None) == (shift_by is None):
         raise CommandFailed("say where: --to earliest|latest|OFFSET|MOMENT, or --shift-by NUMBER", status=2)
@@ -109,16 +128,27 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _summary(group: "ConsumerGroup") -> dict[str, Any]:
+def _all_groups(config: "Config") -> "tuple[list[ConsumerGroup], int]":
+    from usercenter.messaging import consumer_groups
+
+    names = consumer_groups.names(config.kafka)
+    return [consumer_groups.describe(config.kafka, name) for name in names], 0
+
+
+def _summary(group: "ConsumerGroup", now: datetime) -> dict[str, Any]:
     return {
         "group": group.name,
         "state": group.state,
         "members": len(group.members),
         "topics": ",".join(sorted({place.topic for place in group.places})),
         "lag": group.lag,
-        "seconds_behind": _seconds(group.oldest_unread_at),
+        "seconds_behind": _seconds(group, now),
     }
 
 
-def _seconds(since: datetime | None) -> float:
-    return round(max(0.0, (datetime.now(UTC) - since).total_seconds()), 1) if since else 0.0
+def _seconds(behind: "ConsumerGroup | Place", now: datetime) -> float | None:
+    """Since when it is behind; None where nobody knows."""
+    if not behind.lag:
+        return 0.0
+    since = behind.oldest_unread_at
+    return round(max(0.0, (now - since).total_seconds()), 1) if since else None

@@ -10,6 +10,7 @@ from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import By, Json, Limit, Unmasked, say, who, work
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, short, show, show_json
+from usercenter.cli.user import Name, id_of
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
@@ -20,7 +21,7 @@ _ERROR_WIDTH = 90
 
 
 def timeline(
-    user_id: Annotated[UUID, Parameter(help="The user's id, as `user show NAME` prints it.")],
+    name: Name,
     /,
     *,
     attempts: Annotated[bool, Parameter(negative="", help="A second line for what was tried.")] = False,
@@ -33,18 +34,21 @@ def timeline(
 ) -> None:
     """Show what happened to a user, and what became of it: each event, where it is, and each handler's work for it.
 
-    The latest events, the oldest first; those of deleted users too. A mail is shown below the event that it tells of
-    for as long as it is unfinished.
+    The latest events, the oldest first; those of deleted users too, by their id. A mail is shown below the event
+    that it tells of for as long as it is unfinished.
     """
     settings = of_running(config)
 
-    async def look(parts: "Workshop") -> "list[Entry]":
+    async def look(parts: "Workshop") -> "tuple[UUID, list[Entry]]":
         from usercenter.messaging.operations import audit
         from usercenter.messaging.operations.timeline import timeline as events_of
 
         topics = {stream: topic for topic, stream in parts.streams.items()}
         days = settings.retention.inbox_days
         async with parts.database.transaction() as tx:
+            user_id = await id_of(tx, name)
+            if user_id is None:
+                raise CommandFailed(f"there is no user {name}; one that was deleted is found by the id")
             if unmasked:
                 selection = {"user": str(user_id)}
                 seen = await audit.begin(tx, kind="timeline.show_unmasked", by=who(by), selection=selection)
@@ -52,11 +56,11 @@ def timeline(
             found = await events_of(
                 tx, user_id, parts.groups, topics, inbox_days=days, limit=limit, is_masked=not unmasked
             )
-        return await _placed(settings, user_id, found) if kafka else found
+        return user_id, await _placed(settings, user_id, found) if kafka else found
 
-    entries = work(config, look)
+    user_id, entries = work(config, look)
     if not entries:
-        raise CommandFailed(f"there is no event of a user {user_id}: `usercenter user show NAME` prints the id")
+        raise CommandFailed(f"there is no event of a user {user_id}")
     if json:
         show_json(entries)
         return

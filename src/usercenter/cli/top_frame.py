@@ -15,10 +15,14 @@ from usercenter.messaging.operations.pulse import Behind, Pulse, Work
 _STRIP_LINES: Final = 11
 """What is there in any case: heading, strip, the heads of both tables, the last line."""
 
+_BREAKERS_AT_MOST: Final = 4
+
 
 def frame(pulse: Pulse, rates: Mapping[str, float | None], *, height: int) -> RenderableType:
     """What is seen; the rows that do not fit are counted."""
-    room = max(1, height - _STRIP_LINES - len(pulse.stops) - len(pulse.behind))
+    spare = height - _STRIP_LINES - len(pulse.stops) - len(pulse.behind)
+    breakers = _breakers(pulse, at_most=max(0, min(_BREAKERS_AT_MOST, spare - 2)))
+    room = max(1, spare - len(breakers))
     return Group(
         _heading(pulse),
         _strip(pulse, rates),
@@ -26,7 +30,8 @@ def frame(pulse: Pulse, rates: Mapping[str, float | None], *, height: int) -> Re
         _handlers(pulse.work[:room], pulse.at),
         *([Text(f"… and {len(pulse.work) - room} more handlers", style="dim")] if len(pulse.work) > room else []),
         *(_stop(name, reason) for name, reason in pulse.stops),
-        Text("q quits · breakers are each process's own: see its /health", style="dim"),
+        *breakers,
+        Text("q quits", style="dim"),
     )
 
 
@@ -78,6 +83,21 @@ def _stop(name: str, reason: str) -> Text:
     return Text(
         f"stopped: {short(name, 40)}: {short(reason, 200)}", style="bold red", no_wrap=True, overflow="ellipsis"
     )
+
+
+def _breakers(pulse: Pulse, *, at_most: int) -> list[Text]:
+    """A line for each open breaker of each process; those that would be too many are counted."""
+    found = [(told.process, each) for told in pulse.breakers for each in told.breakers]
+    lines = []
+    for process, each in found[:at_most]:
+        since = seconds((pulse.at - each.since).total_seconds())
+        wait = (each.next_try_at - pulse.at).total_seconds()
+        due = f"next try in {seconds(wait)}" if wait > 0 else "being tried"
+        says = f"left alone: {short(each.handler, 40)} for {since}, {due} ({short(process, 40)})"
+        lines.append(Text(says, style="yellow", no_wrap=True, overflow="ellipsis"))
+    if len(found) > len(lines):
+        lines.append(Text(f"… and {len(found) - len(lines)} more left alone", style="dim"))
+    return lines
 
 
 def seconds(value: float) -> str:

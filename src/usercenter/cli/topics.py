@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
-    from usercenter.messaging.topics import Partition
+    from usercenter.messaging.overviews import Overview
+    from usercenter.messaging.topics import Partition, Topic
 
 
 def create(*, json: Json = False, config: ConfigFile = None) -> None:
@@ -23,8 +25,8 @@ def create(*, json: Json = False, config: ConfigFile = None) -> None:
     say(f"{len(made)} made" if made else "all of them are there")
 
 
-def list_(*, json: Json = False, internal: bool = False, config: ConfigFile = None) -> None:
-    """List the broker's topics with their number of partitions.
+def list_(*, json: Json = False, internal: bool = False, live: Live = False, config: ConfigFile = None) -> None:
+    """List the broker's topics with their number of partitions, as the service saw them a moment ago.
 
     Parameters
     ----------
@@ -32,23 +34,36 @@ def list_(*, json: Json = False, internal: bool = False, config: ConfigFile = No
     """
     from usercenter.messaging import topics
 
-    found = topics.names(of_running(config).kafka, include_internal=internal)
+    def kept(overview: "Overview") -> dict[str, int] | None:
+        return overview.cluster.partitions if overview.cluster else None
+
+    settings = of_running(config)
+    found = seen(settings, kept, lambda: topics.names(settings.kafka, include_internal=True), is_live=live)
+    wanted = {name: number for name, number in found.what.items() if internal or not topics.is_internal(name)}
     if json:
-        show_json(found)
+        show_json(found.told(topics=wanted))
         return
-    show_table(("topic", "partitions"), list(found.items()))
+    show_table(("topic", "partitions"), list(wanted.items()))
 
 
-def describe(name: str, /, *, json: Json = False, config: ConfigFile = None) -> None:
-    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when."""
+def describe(name: str, /, *, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
+    """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
+
+    As the service saw it a moment ago; topics that are not ours, and any with --live, are asked of the brokers.
+    """
     from usercenter.messaging import topics
 
-    topic = topics.describe(of_running(config).kafka, name)
+    def kept(overview: "Overview") -> "Topic | None":
+        ours = overview.cluster.topics if overview.cluster else []
+        return next((each for each in ours if each.name == name), None)
+
+    settings = of_running(config)
+    found = seen(settings, kept, lambda: topics.describe(settings.kafka, name), is_live=live)
     if json:
-        show_json(topic)
+        show_json(found.told(topic=found.what))
         return
-    titles = ("partition", "leader", "replicas", "in sync", "earliest", "written", "next", "written last")
-    show_table(titles, [_row(each) for each in topic.partitions])
+    titles = ("partition", "leader", "replicas", "in sync", "records", "earliest", "written", "next", "written last")
+    show_table(titles, [_row(each) for each in found.what.partitions])
 
 
 def purge(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
@@ -103,5 +118,6 @@ def _say_what_next(*, is_done: bool) -> None:
 def _row(each: "Partition") -> tuple[object, ...]:
     return (
         *(each.partition, each.leader, ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))),
+        each.next_offset - each.earliest_offset,
         *(each.earliest_offset, each.earliest_at, each.next_offset, each.latest_at),
     )

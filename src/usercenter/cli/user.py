@@ -203,15 +203,22 @@ async def _with_database(config: Config, work: Callable[[Database], Awaitable[T]
         await database.close()
 
 
-async def _found(tx: Transaction, who: str) -> User:
-    from usercenter.users import queries, service
+async def id_of(tx: Transaction, who: str) -> UUID | None:
+    """The id of who is called so, as a username or an address; an id is its own, whoever has it, or had."""
+    from usercenter.users import service
 
     try:
-        user_id: UUID | None = UUID(who)
+        return UUID(who)
     except ValueError:
         key = {"username": None, "email": who} if "@" in who else {"username": who, "email": None}
         found = await service.find_credentials(tx, **key)
-        user_id = found[0] if found else None
+        return found[0] if found else None
+
+
+async def _found(tx: Transaction, who: str) -> User:
+    from usercenter.users import queries
+
+    user_id = await id_of(tx, who)
     user = await queries.find(tx, user_id) if user_id else None
     if user is None:
         raise CommandFailed(f"there is no user {who}")

@@ -155,6 +155,8 @@ class Monitoring(Settings, frozen=True):
     """How often events are counted that are nowhere (`usercenter_unaccounted_events`); 0 never."""
     books_hours: Annotated[int, Meta(ge=1, le=720)] = 24
     """How far back; the longer, the more of event_log is read each time."""
+    kafka_every_seconds: Annotated[int, Meta(ge=0, le=3_600)] = 15
+    """How often one worker looks at brokers, topics and groups for the commands that show them; 0 never."""
 
 
 class Database(Settings, frozen=True):

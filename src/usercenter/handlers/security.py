@@ -19,8 +19,8 @@ async def write_security_log(events: Sequence[UserPasswordChanged], tx: Transact
     details = [msgspec.json.encode({"actor": event.actor, "request_id": event.request_id}).decode() for event in events]
     await tx.execute(
         "insert into security_log (event_id, user_id, happened_at, kind, ip_address, details) "
-        "select id, user_id, at, kind, ip, details::json from unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], "
-        "%s::text[], %s::text[], %s::text[]) as e (id, user_id, at, kind, ip, details) on conflict do nothing",
+        "select id, user_id, at, kind, ip, details::json from unnest(%b::uuid[], %b::uuid[], %b::timestamptz[], "
+        "%b::text[], %b::text[], %b::text[]) as e (id, user_id, at, kind, ip, details) on conflict do nothing",
         (
             [event.id for event in events],
             [event.user_id for event in events],

@@ -22,6 +22,7 @@ class Breaker:
         self._failed: set[UUID] = set()
         self._seconds = seconds
         self._open_until: float | None = None
+        self._opened_at = 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -37,6 +38,11 @@ class Breaker:
     def seconds_left(self) -> float:
         """How long nothing is tried yet; 0 when something may be."""
         return max(0.0, (self._open_until or 0.0) - self._monotonic()) if not self.is_closed else 0.0
+
+    @property
+    def seconds_open(self) -> float:
+        """How long it has not been closed; 0 when it is."""
+        return 0.0 if self.is_closed else self._monotonic() - self._opened_at
 
     def note_success(self) -> bool:
         """The other side is there; says whether that closed it."""
@@ -57,6 +63,7 @@ class Breaker:
             self._failed.add(user_id)
             if len(self._failed) < self._failures:
                 return False
+            self._opened_at = self._monotonic()
         else:
             return False
         self._open_until = self._monotonic() + self._seconds

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from usercenter.db import Transaction, is_transient
+from usercenter.db import Transaction, is_cancelled, is_transient
 from usercenter.messaging.batch import Item
 from usercenter.messaging.calls import call
 from usercenter.messaging.groups import Context, Handler, Outside, PermanentFailure, Record, Schedule
@@ -42,6 +42,11 @@ class Failed(NamedTuple):
     item: Item
     error: Exception
     wait_seconds: float | None
+
+
+def concerns_the_batch(error: Exception) -> bool:
+    """Whether to repeat all of it; a statement that took too long may be one event's own, and is isolated."""
+    return is_transient(error) and not is_cancelled(error)
 
 
 class Effects:
@@ -90,7 +95,7 @@ class Effects:
                 done = await self._run(handler, free)
                 await self._check_deferred()
         except Exception as error:
-            if is_transient(error):
+            if concerns_the_batch(error):
                 raise
             if len(free) == 1:
                 self._blame(handler, free[0], error)

@@ -151,7 +151,9 @@ class Ledger:
         if wait is None:
             if await tasks.bury(tx, task):
                 letters.append(self._letter(task, error, attempts))
-        elif await tasks.fail(tx, task, attempts=attempts, error=describe(error), wait_seconds=wait):
+            return
+        crashes = int(isinstance(error, NeverEnded))
+        if await tasks.fail(tx, task, attempts=attempts, error=describe(error), wait_seconds=wait, crashes=crashes):
             parked.append(Parked(task, error, attempts, wait))
 
     def _log_done(self, done: list[Done]) -> None:

@@ -6,6 +6,7 @@ is a row that all processes see.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.endings import Endings
 from usercenter.messaging.groups import Handler, NotYet, Outside, PermanentFailure
 from usercenter.messaging.limits import Limits, Verdict
+from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.stops import Stop
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
@@ -53,6 +55,19 @@ class Holds:
         return [
             f"handler {name}: its other side fails, tried again in {self._breakers[name].seconds_left:.0f} s"
             for name in self.broken()
+        ]
+
+    def open_breakers(self) -> list[OpenBreaker]:
+        """The same, since when, and when the next attempt may be made."""
+        now = self._clock.now()
+        found = [(name, self._breakers[name]) for name in self.broken()]
+        return [
+            OpenBreaker(
+                handler=name,
+                since=now - timedelta(seconds=breaker.seconds_open),
+                next_try_at=now + timedelta(seconds=breaker.seconds_left),
+            )
+            for name, breaker in found
         ]
 
     def running(self) -> list[str]:

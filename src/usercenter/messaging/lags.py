@@ -1,32 +1,31 @@
-"""How far groups are behind, asked of the brokers with two clients that are kept: no connection is made for a look.
+"""How far groups are behind, asked of the brokers with clients that are kept.
 
 Everything here blocks; call it from a thread.
 """
 
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
 
 import confluent_kafka
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from usercenter.config.model import Kafka
 from usercenter.messaging.client import client_logger, client_settings
 from usercenter.messaging.consumer_groups import Place
 from usercenter.messaging.incoming import received
-
-_TIMEOUT_SECONDS: Final = 3.0
-_LITTLE: Final = {"queued.min.messages": 1, "fetch.message.max.bytes": 65_536, "fetch.wait.max.ms": 100}
-"""One record of each partition is wanted, so not much more is fetched."""
-_EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-Spot = tuple[str, int]
-"""Topic and partition."""
+from usercenter.messaging.onlooker import (
+    EARLIEST,
+    LATEST,
+    PATIENCE_SECONDS,
+    Clients,
+    Onlooker,
+    Spot,
+    list_offsets,
+    records_at,
+    written_at,
+)
 
 
 class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,62 +47,56 @@ class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lags:
-    """The two clients, made at the first look."""
+    """Looks at the groups again and again."""
 
     def __init__(self, kafka: Kafka, topics: Mapping[str, str]) -> None:
         """`topics`: by group."""
-        self._kafka = kafka
         self._topics = topics
-        self._lock = threading.Lock()  # a look that nobody waits for any more must end before its clients do
-        self._clients: tuple[AdminClient, confluent_kafka.Consumer] | None = None
+        self._kafka = kafka
+        self._onlooker = Onlooker(kafka)
+        self._askers: dict[str, confluent_kafka.Consumer] = {}
+        """By group; never members of it. An admin client's own way to ask for a group may abort the whole process, see
+        `messaging/cluster.py`."""
 
     def look(self) -> list[GroupLag]:
         """Every group as it is now. Raises KafkaException when the brokers cannot be asked."""
-        with self._lock:
-            return self._look()
+        with self._onlooker.clients() as clients:
+            return self._look(clients)
 
     def close(self) -> None:
         """Let the clients go, after the look that is under way. May be called twice."""
-        with self._lock:
-            if self._clients is not None:
-                self._clients[1].close()
-                self._clients = None
+        self._onlooker.close()
+        while self._askers:
+            self._askers.popitem()[1].close()
 
-    def _look(self) -> list[GroupLag]:
-        admin, consumer = self._clients = self._clients or self._connect()
+    def _look(self, clients: Clients) -> list[GroupLag]:
+        admin, consumer = clients
         spots = [spot for topic in sorted(set(self._topics.values())) for spot in _spots(admin, topic)]
-        earliest, latest = _offsets(admin, spots, _EARLIEST), _offsets(admin, spots, _LATEST)
+        earliest, latest = list_offsets(admin, spots, EARLIEST), list_offsets(admin, spots, LATEST)
         found = []
         for group, topic in self._topics.items():
-            passed = _committed(admin, group)
-            places = [_place(each, passed, earliest, latest) for each in spots if each[0] == topic]
+            read = [spot for spot in spots if spot[0] == topic]
+            passed = self._committed(group, read)
+            places = [_place(spot, passed, earliest, latest) for spot in read]
             found.append(GroupLag(name=group, topic=topic, places=_dated(consumer, places)))
         return found
 
-    def _connect(self) -> tuple[AdminClient, confluent_kafka.Consumer]:
-        shared = client_settings(self._kafka)
-        own: dict[str, Any] = {"group.id": "usercenter-snapshots", "enable.auto.commit": False, **_LITTLE}
-        consumer = confluent_kafka.Consumer({**shared, **own, "auto.offset.reset": "earliest"}, logger=client_logger())
-        return AdminClient(shared, logger=client_logger()), consumer
+    def _committed(self, group: str, spots: Sequence[Spot]) -> dict[Spot, int]:
+        if group not in self._askers:
+            own = {"group.id": group, "enable.auto.commit": False}
+            self._askers[group] = confluent_kafka.Consumer(client_settings(self._kafka) | own, logger=client_logger())
+        asked = [TopicPartition(*spot) for spot in spots]
+        answers = self._askers[group].committed(asked, timeout=PATIENCE_SECONDS)
+        if wrong := next((each.error for each in answers if each.error is not None), None):
+            raise confluent_kafka.KafkaException(wrong)
+        return {(each.topic, each.partition): each.offset for each in answers if each.offset >= 0}
 
 
 def _spots(admin: AdminClient, topic: str) -> list[Spot]:
-    metadata = admin.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic]
+    metadata = admin.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic]
     if metadata.error is not None:
         raise confluent_kafka.KafkaException(metadata.error)
     return [(topic, partition) for partition in sorted(metadata.partitions)]
-
-
-def _offsets(admin: AdminClient, spots: Sequence[Spot], spec: OffsetSpec) -> dict[Spot, int]:
-    asked = {TopicPartition(topic, number): spec for topic, number in spots}
-    futures = admin.list_offsets(asked, request_timeout=_TIMEOUT_SECONDS)
-    return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
-
-
-def _committed(admin: AdminClient, group: str) -> dict[Spot, int]:
-    request = ConsumerGroupTopicPartitions(group)
-    result: Any = admin.list_consumer_group_offsets([request], request_timeout=_TIMEOUT_SECONDS)[group].result()
-    return {(each.topic, each.partition): each.offset for each in result.topic_partitions if each.offset >= 0}
 
 
 def _place(spot: Spot, passed: Mapping[Spot, int], earliest: Mapping[Spot, int], latest: Mapping[Spot, int]) -> Place:
@@ -121,28 +114,18 @@ def _place(spot: Spot, passed: Mapping[Spot, int], earliest: Mapping[Spot, int],
 
 def _dated(consumer: confluent_kafka.Consumer, places: Sequence[Place]) -> list[Place]:
     """The same places, those with a lag with the moment of their first unread record."""
-    missing = {(each.topic, each.partition): each for each in places if each.lag}
-    if not missing:
-        return list(places)
-    moments: dict[Spot, datetime] = {}
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
-    consumer.assign([TopicPartition(*spot, max(each.earliest, each.committed or 0)) for spot, each in missing.items()])
-    try:
-        while len(moments) < len(missing) and time.monotonic() < deadline:
-            for message in consumer.consume(100, 0.05):
-                if message.error() is None:
-                    moments.setdefault((message.topic() or "", message.partition() or 0), _committed_at(message))
-    finally:
-        consumer.unassign()
+    missing = {(each.topic, each.partition): max(each.earliest, each.committed or 0) for each in places if each.lag}
+    found = records_at(consumer, missing)
+    moments = {spot: _committed_at(message) for spot, message in found.items()}
     return [
         msgspec.structs.replace(each, oldest_unread_at=moments.get((each.topic, each.partition))) for each in places
     ]
 
 
-def _committed_at(message: confluent_kafka.Message) -> datetime:
+def _committed_at(message: confluent_kafka.Message) -> datetime | None:
     """The event's own moment; of a record without one, when it was written."""
     try:
         moment = datetime.fromisoformat(received(message).headers["ce_time"])
     except (KeyError, ValueError):
-        return datetime.fromtimestamp(max(0, message.timestamp()[1]) / 1_000, UTC)
+        return written_at(message)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -20,6 +20,7 @@ from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
 from usercenter.messaging.leases import Leases
+from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.producer import Producer
 from usercenter.messaging.relay import Relay
 from usercenter.messaging.router import Router
@@ -92,6 +93,10 @@ class Post:
     def notes(self) -> list[str]:
         """What an operator may want to know, and what keeps nothing from working."""
         return self._runner.notes() if self._runner else []
+
+    def open_breakers(self) -> list[OpenBreaker]:
+        """The handlers that this process leaves alone, because their other side fails."""
+        return self._runner.open_breakers() if self._runner else []
 
     def is_reading(self) -> bool:
         """Whether every group has a consumer here that was given its partitions."""

@@ -14,14 +14,14 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from usercenter.config.model import Config
-from usercenter.db import Database, Transaction, is_transient
+from usercenter.db import Database, Transaction
 from usercenter.events import Registry
 from usercenter.messaging import causes, dead_letters, erasures, inbox, stops, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.begun import Mark, Marks, parted
 from usercenter.messaging.calls import NeverEnded
 from usercenter.messaging.dead_letters import DeadLetter
-from usercenter.messaging.effects import Effects
+from usercenter.messaging.effects import Effects, concerns_the_batch
 from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule
 from usercenter.messaging.leftovers import Leftovers
 from usercenter.messaging.limits import Limits, Verdict
@@ -125,7 +125,7 @@ class Router:
             try:
                 outcome = await self._commit(batch, is_isolating=False, error=error)
             except Exception as failure:
-                if is_transient(failure):
+                if concerns_the_batch(failure):
                     raise
                 log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
                 outcome = await self._commit(batch, is_isolating=True, error=error)

@@ -25,6 +25,7 @@ from usercenter.messaging.groups import Context, Handler, Schedule
 from usercenter.messaging.holds import Holds
 from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
+from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 _CLAIM_AHEAD: Final = 4  # claimed tasks for each slot: the slots are never empty while a turn is on its way
 _LOOK_AT_LEASE_SECONDS: Final = 0.1
 _POLLS_MISSED_WHEN_AWAY: Final = 5
+_SUSPECTED_AFTER_CRASHES: Final = 2  # one is bad luck: a deployment that is killed has hundreds of tasks in hand
 _UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
@@ -87,6 +89,10 @@ class Runner:
     def notes(self) -> list[str]:
         """The handlers that are left alone for a while, because their other side fails."""
         return self._holds.notes()
+
+    def open_breakers(self) -> list[OpenBreaker]:
+        """The same, with their times."""
+        return self._holds.open_breakers()
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
@@ -186,7 +192,8 @@ class Runner:
         for task in due:
             moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
             if moment is None:
-                self._lanes.offer(task.lane, task.position)
+                is_suspect = task.crashes >= _SUSPECTED_AFTER_CRASHES
+                self._lanes.offer(task.lane, task.position, is_suspect=is_suspect)
             else:
                 behind[task.lane] = postponed[task.position] = moment
         if postponed:

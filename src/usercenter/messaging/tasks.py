@@ -53,6 +53,8 @@ class Waiting(NamedTuple):
     user_id: UUID
     due_with: datetime | None
     """When the one before it in its lane comes due, if that is later: it cannot run before then."""
+    crashes: int
+    """In how many of its attempts the process ended."""
 
     @property
     def lane(self) -> Lane:
@@ -187,12 +189,14 @@ async def bury(tx: Transaction, task: Task) -> bool:
     return cursor.rowcount == 1
 
 
-async def fail(tx: Transaction, task: Task, *, attempts: int, error: str | None, wait_seconds: float) -> bool:
+async def fail(
+    tx: Transaction, task: Task, *, attempts: int, error: str | None, wait_seconds: float, crashes: int = 0
+) -> bool:
     """Park a task until its next attempt, and what is behind it in its lane with it. Does not commit.
 
-    It has had so many `attempts` from now on. False if it is no longer ours.
+    It has had so many `attempts` from now on, and so many more `crashes`. False if it is no longer ours.
     """
-    row = await tx.fetch_one(_FAIL, (error, attempts, attempts, wait_seconds, task.position, task.attempts))
+    row = await tx.fetch_one(_FAIL, (error, attempts, attempts, crashes, wait_seconds, task.position, task.attempts))
     return row is not None and row[0] == 1
 
 
@@ -237,7 +241,7 @@ select position, handler, user_id, nullif(greatest(next_attempt_at, (
         select e.next_attempt_at from tasks e
         where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
         order by e.position desc limit 1
-    )), next_attempt_at)
+    )), next_attempt_at), crashes
 from tasks t
 where next_attempt_at <= now() and split_part(handler, '/', 1) = any(%b) and handler <> all(%b::text[])
 and shard = any(%b::smallint[])
@@ -246,7 +250,7 @@ order by next_attempt_at, position limit %s
 """
 
 _DUE_OF: Final = """
-select position, handler, user_id, null from tasks t
+select position, handler, user_id, null, crashes from tasks t
 where next_attempt_at <= now() and handler = %s and shard = any(%b::smallint[])
 and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
@@ -267,7 +271,8 @@ returning position, handler, user_id, event_id, event_type, key, payload, header
 
 _FAIL: Final = """
 with head as (
-    update tasks set last_error = %s, attempts = %s, ended = %s, next_attempt_at = now() + make_interval(secs => %s)
+    update tasks set last_error = %s, attempts = %s, ended = %s, crashes = crashes + %s,
+        next_attempt_at = now() + make_interval(secs => %s)
     where position = %s and attempts = %s
     returning position, user_id, handler, next_attempt_at
 ), behind as (

@@ -6,17 +6,17 @@ Everything here blocks; call it from a thread.
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import confluent_kafka
 import msgspec
 import structlog
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from usercenter.config.model import Kafka
 from usercenter.messaging.client import client_logger, client_settings, topics_by_stream
+from usercenter.messaging.onlooker import EARLIEST, LATEST, Clients, Onlooker, list_offsets, records_at, written_at
 
 log = structlog.get_logger()
 
@@ -70,46 +70,60 @@ def create_missing(kafka: Kafka) -> list[str]:
 def names(kafka: Kafka, *, include_internal: bool = False) -> dict[str, int]:
     """All topics of the broker with their number of partitions."""
     admin = AdminClient(client_settings(kafka), logger=client_logger())
-    topics = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-    return {
-        name: len(topics[name].partitions) for name in sorted(topics) if include_internal or not name.startswith("__")
-    }
+    found = partitions_of(admin.list_topics(timeout=TIMEOUT_SECONDS))
+    return {name: number for name, number in found.items() if include_internal or not is_internal(name)}
+
+
+def partitions_of(metadata: Any) -> dict[str, int]:
+    """The number of partitions of every topic that the brokers have named."""
+    return {name: len(metadata.topics[name].partitions) for name in sorted(metadata.topics)}
+
+
+def is_internal(name: str) -> bool:
+    """Whether it is one of Kafka's own."""
+    return name.startswith("__")
 
 
 def describe(kafka: Kafka, name: str) -> Topic:
     """One topic with its partitions. Raises TopicMissing, and KafkaException when the broker cannot be asked."""
-    settings = client_settings(kafka) | {"group.id": "usercenter-describe", "enable.auto.commit": False}
-    consumer = confluent_kafka.Consumer(settings, logger=client_logger())
+    onlooker = Onlooker(kafka)
     try:
-        metadata = consumer.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
-        if metadata.error is not None:
-            if metadata.error.code() != confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise confluent_kafka.KafkaException(metadata.error)
-            raise TopicMissing(f"there is no topic {name!r} on {', '.join(kafka.brokers)}: `usercenter topics list`")
-        return Topic(name=name, partitions=[_partition(consumer, name, each) for each in metadata.partitions.values()])
+        with onlooker.clients() as clients:
+            metadata = clients.admin.list_topics(name, timeout=TIMEOUT_SECONDS).topics[name]
+            if metadata.error is None:
+                return described(clients, metadata, timeout_seconds=TIMEOUT_SECONDS)
     finally:
-        consumer.close()
+        onlooker.close()
+    if metadata.error.code() != confluent_kafka.KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise confluent_kafka.KafkaException(metadata.error)
+    raise TopicMissing(f"there is no topic {name!r} on {', '.join(kafka.brokers)}: `usercenter topics list`")
 
 
-def _partition(consumer: confluent_kafka.Consumer, topic: str, metadata: Any) -> Partition:
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, metadata.id), timeout=TIMEOUT_SECONDS)
-    first, last = (_written_at(consumer, topic, metadata.id, at) if low < high else None for at in (low, high - 1))
-    return Partition(
-        partition=metadata.id,
-        leader=metadata.leader,
-        replicas=list(metadata.replicas),
-        in_sync=list(metadata.isrs),
-        earliest_offset=low,
-        next_offset=high,
-        earliest_at=first,
-        latest_at=last,
-    )
-
-
-def _written_at(consumer: confluent_kafka.Consumer, topic: str, partition: int, offset: int) -> datetime | None:
-    consumer.assign([TopicPartition(topic, partition, offset)])
-    message = consumer.poll(TIMEOUT_SECONDS)
-    return None if message is None or message.error() else datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+def described(clients: Clients, metadata: Any, *, timeout_seconds: float) -> Topic:
+    """The topic of this metadata. Raises KafkaException."""
+    name: str = metadata.topic
+    spots = [(name, number) for number in sorted(metadata.partitions)]
+    low = list_offsets(clients.admin, spots, EARLIEST, timeout_seconds=timeout_seconds)
+    high = list_offsets(clients.admin, spots, LATEST, timeout_seconds=timeout_seconds)
+    full = [spot for spot in spots if low[spot] < high[spot]]
+    firsts = {spot: low[spot] for spot in full}
+    lasts = {spot: high[spot] - 1 for spot in full}
+    first = records_at(clients.consumer, firsts, timeout_seconds=timeout_seconds)
+    last = records_at(clients.consumer, lasts, timeout_seconds=timeout_seconds)
+    found = [
+        Partition(
+            partition=spot[1],
+            leader=metadata.partitions[spot[1]].leader,
+            replicas=list(metadata.partitions[spot[1]].replicas),
+            in_sync=list(metadata.partitions[spot[1]].isrs),
+            earliest_offset=low[spot],
+            next_offset=high[spot],
+            earliest_at=written_at(first.get(spot)),
+            latest_at=written_at(last.get(spot)),
+        )
+        for spot in spots
+    ]
+    return Topic(name=name, partitions=found)
 
 
 def _new_topic(kafka: Kafka, name: str) -> NewTopic:

@@ -28,6 +28,12 @@ async def keep(tx: Transaction, kind: str, moment: datetime, body: bytes, *, kep
     await tx.execute(_FORGET, (kind, kept_seconds))
 
 
+async def note(tx: Transaction, kind: str, body: bytes, *, kept_seconds: float) -> None:
+    """Write down what only this process can see: nobody's turn. Forgets what is older than that. Does not commit."""
+    await tx.execute(_NOTE, (kind, body.decode()))
+    await tx.execute(_FORGET, (kind, kept_seconds))
+
+
 async def seen(tx: Transaction, kind: str, *, seconds: float) -> list[str]:
     """What was seen in the last seconds, the oldest one first."""
     return [row[0] for row in await tx.fetch_all(_SEEN, (kind, seconds))]
@@ -41,6 +47,9 @@ where not exists (
 ) returning taken_at
 """
 _FILL: Final = "update snapshots set body = %s where kind = %s and taken_at = %s"
+_NOTE: Final = """
+insert into snapshots (kind, taken_at, body) values (%s, clock_timestamp(), %s) on conflict do nothing
+"""
 _FORGET: Final = "delete from snapshots where kind = %s and taken_at < clock_timestamp() - make_interval(secs => %s)"
 _SEEN: Final = """
 select body::text from snapshots

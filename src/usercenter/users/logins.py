@@ -75,7 +75,7 @@ async def earlier_logins(tx: Transaction, user_ids: Sequence[UUID]) -> list[Earl
     rows = await tx.fetch_all(
         """
         select u.user_id, l.ip_address, l.user_agent, l.verdict, min(l.logged_in_at), max(l.logged_in_at)
-        from unnest(%s::uuid[]) as u (user_id) cross join lateral (
+        from unnest(%b::uuid[]) as u (user_id) cross join lateral (
             select ip_address, user_agent, verdict, logged_in_at from login_log
             where user_id = u.user_id order by logged_in_at desc limit %s
         ) l group by 1, 2, 3, 4
@@ -102,7 +102,7 @@ async def failures_before(
             (select count(distinct coalesce(user_id, '00000000-0000-0000-0000-000000000000')) from (
                 select f.user_id from login_failures f where f.ip_address = e.ip_address
                     and f.failed_at > e.at - %(window)s and f.failed_at <= e.at limit %(most)s) as tried)
-        from unnest(%(ids)s::uuid[], %(users)s::uuid[], %(addresses)s::text[], %(moments)s::timestamptz[])
+        from unnest(%(ids)b::uuid[], %(users)b::uuid[], %(addresses)b::text[], %(moments)b::timestamptz[])
             as e (id, user_id, ip_address, at)
         """,
         {
@@ -136,8 +136,8 @@ async def append(tx: Transaction, lines: Sequence[tuple[UUID, str | None, Entry]
     ]
     new = await tx.fetch_all(
         "insert into login_log (event_id, user_id, logged_in_at, ip_address, user_agent, device, country, verdict, "
-        "score, reasons) select a, b, c, d, e, f, g, h, i, j::json from unnest(%s::uuid[], %s::uuid[], "
-        "%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::real[], %s::text[]) "
+        "score, reasons) select a, b, c, d, e, f, g, h, i, j::json from unnest(%b::uuid[], %b::uuid[], "
+        "%b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::real[], %b::text[]) "
         "as line (a, b, c, d, e, f, g, h, i, j) on conflict do nothing returning event_id",
         [list(column) for column in zip(*rows, strict=True)],
     )

@@ -10,8 +10,9 @@ from harness import World, eventually
 from wire import make_topics, native_client
 
 from usercenter.config.model import Kafka
-from usercenter.messaging import consumer_groups, purging, topics
-from usercenter.messaging.consumer_groups import GroupBusy, GroupMissing, Start
+from usercenter.messaging import consumer_groups, purging, resets, topics
+from usercenter.messaging.consumer_groups import GroupMissing
+from usercenter.messaging.resets import GroupBusy, Start
 
 BEFORE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 WRITTEN, READ = 10, 4
@@ -69,17 +70,17 @@ async def test_a_group_that_does_not_exist_is_missing(kafka: Kafka) -> None:
 async def test_a_reset_goes_where_it_is_told_and_only_when_it_is_told(
     kafka: Kafka, start: Start, expected: int
 ) -> None:
-    (planned,) = await asyncio.to_thread(consumer_groups.plan, kafka, kafka.group_id, start)
+    (planned,) = await asyncio.to_thread(resets.plan, kafka, kafka.group_id, start)
     assert (planned.committed, planned.to) == (READ, expected)
     assert await _committed(kafka) == READ
 
-    await asyncio.to_thread(consumer_groups.move, kafka, kafka.group_id, [planned])
+    await asyncio.to_thread(resets.move, kafka, kafka.group_id, [planned])
 
     assert await _committed(kafka) == expected
 
 
 async def test_a_running_group_is_not_moved(kafka: Kafka) -> None:
-    moves = await asyncio.to_thread(consumer_groups.plan, kafka, kafka.group_id, Start(kind="earliest"))
+    moves = await asyncio.to_thread(resets.plan, kafka, kafka.group_id, Start(kind="earliest"))
     settings = {"group.id": kafka.group_id, "client.id": kafka.client_id, "enable.auto.commit": False}
     member = native_client(confluent_kafka.Consumer, kafka, **settings)
     member.subscribe([kafka.topics.user_events])
@@ -89,9 +90,9 @@ async def test_a_running_group_is_not_moved(kafka: Kafka) -> None:
         assert [each.client_id for each in described.members] == [kafka.client_id]
 
         with pytest.raises(GroupBusy, match=kafka.client_id):
-            await asyncio.to_thread(consumer_groups.plan, kafka, kafka.group_id, Start(kind="latest"))
+            await asyncio.to_thread(resets.plan, kafka, kafka.group_id, Start(kind="latest"))
         with pytest.raises(GroupBusy, match="nothing was changed"):
-            await asyncio.to_thread(consumer_groups.move, kafka, kafka.group_id, moves)
+            await asyncio.to_thread(resets.move, kafka, kafka.group_id, moves)
     finally:
         await asyncio.to_thread(member.close)
     assert await _committed(kafka) == READ

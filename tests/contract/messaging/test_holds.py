@@ -13,6 +13,7 @@ from usercenter.config.model import Limits
 from usercenter.events import UserLoggedIn
 from usercenter.messaging import stops
 from usercenter.messaging.groups import Group, PermanentFailure, Schedule, outside
+from usercenter.messaging.open_breakers import OpenBreaker
 
 PATIENT = Schedule(attempts=5, first_seconds=0.01, longest_seconds=0.02)
 
@@ -54,12 +55,16 @@ async def test_no_attempts_are_burned_while_the_other_side_is_down_and_one_probe
         assert burned <= 4, "three that opened it, and one that was under way"
         assert runner.problems() == []
         assert runner.notes() == ["handler send: its other side fails, tried again in 30 s"]
+        opened = clock.now()
+        half_a_minute = timedelta(seconds=30)
+        assert runner.open_breakers() == [OpenBreaker(handler="send", since=opened, next_try_at=opened + half_a_minute)]
 
         clock.advance(timedelta(seconds=30))
         await eventually(
             lambda: attempts_of(desk, "send"), lambda n: n == burned + 1, what="one probe, whatever else is due"
         )
         await eventually(runner.notes, lambda notes: "60 s" in notes[0], what="twice the wait")
+        assert [each.since for each in runner.open_breakers()] == [opened]
         is_down = False
         clock.advance(timedelta(seconds=60))
         await desk.eventually_tasks(0)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Sequence
 from itertools import count
 
 import msgspec
@@ -12,10 +13,10 @@ import pytest
 from harness import World
 from receiving import TOPIC, Desk, Effects, Trouble, login, message, messages, update
 
-from usercenter.db import DatabaseUnavailable
-from usercenter.events import UserLoggedIn, UserUpdated, encode, new_id
+from usercenter.db import DatabaseUnavailable, Transaction
+from usercenter.events import Event, UserLoggedIn, UserUpdated, encode, new_id
 from usercenter.messaging.batch import Received
-from usercenter.messaging.groups import Group, PermanentFailure, Schedule, outside, record
+from usercenter.messaging.groups import Context, Group, PermanentFailure, Schedule, outside, record
 
 
 @pytest.fixture
@@ -247,6 +248,26 @@ class TestAHandlerThatFails:
         assert await desk.effects("second") == [id_ for id_ in ids if id_ != bad.id]
         rows = await desk.world.rows("select event_id, attempts, last_error from tasks where handler = 'second'")
         assert rows == [(bad.id, 1, "ValueError: a bug")]
+
+    async def test_a_statement_that_postgresql_ends_for_its_time_is_the_fault_of_its_event_alone(
+        self, desk: Desk, effects: Effects
+    ) -> None:
+        slow, quick = login(), login()
+
+        async def take_long(events: Sequence[Event], tx: Transaction, context: Context) -> None:
+            if any(event.id == slow.id for event in events):
+                await tx.execute("set local statement_timeout = 1")
+                await tx.execute("select pg_sleep(30)")
+
+        group = Group(
+            "usercenter", "user_events", {UserLoggedIn: (record(take_long), record(effects.record("second")))}
+        )
+
+        await desk.router(group).handle(messages(slow, quick))
+
+        rows = await desk.world.rows("select event_id, handler, attempts from tasks")
+        assert rows == [(slow.id, "take_long", 1)]
+        assert sorted(await desk.effects("second")) == sorted([slow.id, quick.id])
 
     async def test_later_events_of_that_user_wait_and_those_of_others_do_not(
         self, desk: Desk, group: Group, effects: Effects

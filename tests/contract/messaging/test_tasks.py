@@ -100,6 +100,18 @@ async def test_a_task_behind_one_that_comes_due_later_tells_when(world: World) -
         assert await tasks.due(tx, handlers=["send"], shards=ALL, beside=[], limit=10) == []
 
 
+async def test_a_task_tells_in_how_many_of_its_attempts_a_process_has_ended(world: World, owner: UUID) -> None:
+    async with queued(world, new_id()) as (tx, [position]):
+        for crashes in (1, 0, 1):
+            task = await _claim_one(tx, owner, position)
+            await tasks.fail(tx, task, attempts=task.attempts, error="?", wait_seconds=0, crashes=crashes)
+
+        [waiting] = await tasks.due(tx, handlers=["send"], shards=ALL, beside=[], limit=10)
+        [probe] = await tasks.due_of(tx, handler="send", shards=ALL)
+
+        assert waiting.crashes == probe.crashes == 2
+
+
 async def test_a_failure_parks_the_lane_and_nothing_else(world: World, owner: UUID) -> None:
     user = new_id()
     async with queued(world, user, user, new_id()) as (tx, [first, second, third]):

@@ -79,6 +79,19 @@ async def test_what_is_parked_dead_or_in_the_outbox_says_so_with_error_attempts_
     assert "\x1b" not in said.data
 
 
+async def test_a_user_is_found_by_name_and_by_address_too(world: World) -> None:
+    user_id = await lived(world)
+
+    by_id = await entries(world, user_id, "--no-kafka")
+    for name in ("Ada", world.email("ada")):
+        said = await command(world.config, "user", "timeline", name, "--no-kafka", "--json")
+        assert json.loads(said.data) == by_id
+    nobody = await command(world.config, "user", "timeline", "nobody", "--no-kafka")
+
+    assert (nobody.status, nobody.data) == (1, "")
+    assert "found by the id" in nobody.rest
+
+
 async def test_personal_data_is_shown_only_on_record(world: World) -> None:
     user_id = await lived(world)
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from usercenter.cli.top_frame import frame, seconds
+from usercenter.messaging.open_breakers import OpenBreaker, Told
 from usercenter.messaging.operations.pulse import PASSED, Behind, Pulse, Work, rates
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,6 +30,19 @@ PULSE = Pulse(
     behind=[Behind(group="usercenter", seconds=180.0), Behind(group="other", seconds=None)],
     work=[work("send_mail", parked=3, dead=2, oldest_at=NOW - timedelta(hours=3), next_at=NOW + timedelta(seconds=9))],
     stops=[("send_mail", "50 dead letters\x1b[2J in a row")],
+    breakers=[
+        Told(
+            process="one:1",
+            breakers=[
+                OpenBreaker(
+                    handler=f"deliver_webhook/{number}\x1b[2J",
+                    since=NOW - timedelta(seconds=42),
+                    next_try_at=NOW + timedelta(seconds=number * 18),
+                )
+                for number in range(6)
+            ],
+        )
+    ],
 )
 
 
@@ -47,6 +61,9 @@ def test_a_frame_says_what_lies_where_and_how_far_behind():
     assert "not within 0.4 s" in text
     assert "3 h" in text
     assert "stopped: send_mail: 50 dead letters\\x1b[2J in a row" in text
+    assert "left alone: deliver_webhook/1\\x1b[2J for 42 s, next try in 18 s (one:1)" in text
+    assert "left alone: deliver_webhook/0\\x1b[2J for 42 s, being tried (one:1)" in text
+    assert "… and 2 more left alone" in text
     assert "\x1b" not in text
 
 

@@ -10,7 +10,7 @@ from usercenter.messaging.shards import SHARDS, shard_of
 
 ALL = frozenset(range(SHARDS))
 USERS = [UUID(int=number) for number in range(6)]
-ADA, BOB, *_ = [("send", user) for user in USERS]
+ADA, BOB, EVE, *_ = [("send", user) for user in USERS]
 
 steps = st.lists(
     st.one_of(
@@ -82,3 +82,30 @@ def test_only_lanes_of_owned_shards_are_taken_and_kept() -> None:
     lanes.keep_only(frozenset())
 
     assert lanes.known() == [ADA]  # what is in hand stays busy until its end is noted
+
+
+def test_of_the_suspects_one_is_in_hand_at_a_time_and_all_others_go_on() -> None:
+    lanes = Lanes(per_lane=2)
+    for position, lane in enumerate([ADA, BOB, EVE]):
+        lanes.offer(lane, position, is_suspect=lane != EVE)
+    lanes.offer(BOB, 9)
+
+    assert lanes.free == 2
+    assert lanes.take(5, ALL) == {0: ADA, 2: EVE}
+    assert lanes.free == 0
+    assert lanes.take(5, ALL) == {}
+    lanes.release(ADA)
+
+    assert lanes.take(5, ALL) == {1: BOB}
+    lanes.release(BOB)
+    assert lanes.take(5, ALL) == {9: BOB}  # what is behind a suspect is none
+
+
+def test_a_suspect_that_was_dropped_stands_in_nobodys_way() -> None:
+    lanes = Lanes(per_lane=2)
+    lanes.offer(ADA, 1, is_suspect=True)
+    lanes.take(1, ALL)
+    lanes.drop([ADA])
+    lanes.offer(BOB, 2, is_suspect=True)
+
+    assert lanes.take(1, ALL) == {2: BOB}

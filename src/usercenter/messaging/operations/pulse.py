@@ -9,8 +9,9 @@ from psycopg.errors import QueryCanceled
 
 from usercenter.db import Transaction
 from usercenter.events.envelope import type_of
-from usercenter.messaging import stops
+from usercenter.messaging import open_breakers, stops
 from usercenter.messaging.groups import Group
+from usercenter.messaging.open_breakers import Told
 from usercenter.messaging.operations.books import LOGGED_STREAM
 
 _PATIENCE_MS: Final = 400
@@ -54,6 +55,8 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     behind: list[Behind]
     work: list[Work]
     stops: list[tuple[str, str]]
+    breakers: list[Told]
+    """Of the processes that have open ones."""
 
 
 async def look(tx: Transaction, groups: Sequence[Group]) -> Pulse:
@@ -71,6 +74,7 @@ async def look(tx: Transaction, groups: Sequence[Group]) -> Pulse:
         behind=[await _behind(tx, group) for group in groups if group.stream == LOGGED_STREAM],
         work=work,
         stops=[(each.name, each.reason) for each in await stops.everything(tx)],
+        breakers=await open_breakers.everywhere(tx),
     )
 
 

@@ -24,7 +24,7 @@ from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry, Undecodable, UnknownType
 from usercenter.messaging import dead_letters, erasures, inbox, tasks
 from usercenter.messaging.batch import Item, Received
-from usercenter.messaging.effects import Effects
+from usercenter.messaging.effects import Effects, concerns_the_batch
 from usercenter.messaging.groups import Context, Group, Handler, Outside, Record, Schedule
 from usercenter.messaging.leftovers import Leftovers
 from usercenter.messaging.operations import replays
@@ -110,7 +110,7 @@ class Replaying:
         try:
             return await self._commit(is_isolating=False)
         except Exception as error:
-            if is_transient(error):
+            if concerns_the_batch(error):
                 raise
             log.warning("replay.batch_isolated", replay=str(self._id), error=type(error).__name__)
             return await self._commit(is_isolating=True)

@@ -6,7 +6,7 @@ revision = "0003"
 down_revision = "0002"
 
 WORK = """
-alter table tasks add column headers json not null default '{}';
+alter table tasks add column headers json not null default '{}', add column crashes integer not null default 0;
 
 -- The batch that a group is at, of each partition: one that is met again unfinished may have killed its process.
 create table batches_begun (

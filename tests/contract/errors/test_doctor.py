@@ -1,0 +1,60 @@
+"""The doctor at a broker that asks who is there: each right that is missing, by name."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import confluent_kafka
+from command import command
+from harness import World, eventually
+from msgspec.structs import replace
+from wire import make_topics, native_client
+
+from usercenter.config.model import Kafka
+
+QUICK_SECONDS = 20.0
+
+
+async def checks(world: World, kafka: Kafka) -> dict[str, dict[str, Any]]:
+    said = await command(replace(world.config, kafka=kafka), "doctor", "--json")
+    return {each["name"]: each for each in json.loads(said.data)["checks"]}
+
+
+def _write_one(kafka: Kafka) -> None:
+    producer = native_client(confluent_kafka.Producer, kafka)
+    producer.produce(kafka.topics.user_events, b"{}", partition=0)
+    assert producer.flush(10) == 0
+
+
+async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_it(
+    world: World, guarded: Kafka, rights: Any
+) -> None:
+    await make_topics(world)
+    await asyncio.to_thread(_write_one, world.config.kafka)
+    topic, group = guarded.topics.user_events, guarded.group_id
+
+    nothing = await checks(world, guarded)
+    assert nothing[f"topic {topic}"]["state"] == "wrong"
+    assert "not allowed" in nothing[f"topic {topic}"]["says"]
+    assert "kafka-acls --add" in nothing[f"topic {topic}"]["next_step"]
+    assert nothing[f"group {group}"]["state"] == "wrong"
+    assert "not allowed" in nothing[f"group {group}"]["says"]
+
+    rights.grant("topic", "describe")
+    began = time.monotonic()
+    found = await eventually(
+        lambda: checks(world, guarded), lambda found: f"rights on topic {topic}" in found, what="the right to describe"
+    )
+    assert time.monotonic() - began < QUICK_SECONDS, "what may not be read is not waited for"
+    missing = found[f"rights on topic {topic}"]
+    assert (missing["state"], missing["says"]) == ("wrong", "not allowed: READ, WRITE")
+    assert "--operation Read" in missing["next_step"]
+
+    rights.grant("topic", "read", "write")
+    rights.grant("group", "read", "describe")
+    await eventually(
+        lambda: checks(world, guarded),
+        lambda found: not any("not allowed" in each["says"] for each in found.values()),
+        what="the end of what is missing",
+    )
