@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import confluent_kafka
@@ -12,8 +11,6 @@ from msgspec.structs import replace
 from wire import make_topics, native_client
 
 from usercenter.config.model import Kafka
-
-QUICK_SECONDS = 20.0
 
 
 async def checks(world: World, kafka: Kafka) -> dict[str, dict[str, Any]]:
@@ -42,11 +39,9 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
     assert "not allowed" in nothing[f"group {group}"]["says"]
 
     rights.grant("topic", "describe")
-    began = time.monotonic()
     found = await eventually(
         lambda: checks(world, guarded), lambda found: f"rights on topic {topic}" in found, what="the right to describe"
     )
-    assert time.monotonic() - began < QUICK_SECONDS, "what may not be read is not waited for"
     missing = found[f"rights on topic {topic}"]
     assert (missing["state"], missing["says"]) == ("wrong", "not allowed: READ, WRITE")
     assert "--operation Read" in missing["next_step"]
