@@ -24,6 +24,7 @@ from bench import (
     report,
     start,
     tasks,
+    tuning,
     webhooks,
 )
 from bench.ground import Grounds
@@ -42,14 +43,16 @@ _ALL: Final = (
     start.MEASURE,
     outage.MEASURE,  # the last one: an outage has made librdkafka abort its process
 )
-MEASURES: Final = {measure.name: measure for measure in _ALL}
+MEASURES: Final = {measure.name: measure for measure in (*_ALL, tuning.MEASURE)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
 def main() -> None:
     """Measure, print, write the results, and the page of all results that are kept."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all")
+    parser.add_argument(
+        "measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all but tuning"
+    )
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: write docs/performance.md and its pictures"
     )
@@ -60,7 +63,7 @@ def main() -> None:
     if arguments.page:
         _write_page()
         return
-    chosen = [MEASURES[name] for name in wanted] or list(MEASURES.values())
+    chosen = [MEASURES[name] for name in wanted] or list(_ALL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop that the service has
         failed = runner.run(_run(chosen))
     _write_page()
