@@ -84,9 +84,9 @@ async def test_messages_whose_acknowledgement_is_lost_are_sent_again_in_order(
     *,
     gives_up: bool,
 ) -> None:
-    config = replace(front.far(world.config, patience_seconds=1 if gives_up else 60), database=world.config.database)
+    config = replace(front.far(world.config, patience_seconds=3 if gives_up else 60), database=world.config.database)
     if gives_up:
-        producer = replace(config.kafka.producer, delivery_timeout_ms=1_000)
+        producer = replace(config.kafka.producer, delivery_timeout_ms=3_000)
         config = replace(config, kafka=replace(config.kafka, producer=producer))
     async with world.service(roles=["api"]) as (api, _), world.service(roles=["relay"], config=config) as (relay, _):
         await eventually(lambda: owned(world), lambda shards: shards == 64, what="the shards")
