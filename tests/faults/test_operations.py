@@ -167,7 +167,7 @@ async def service(world: World) -> AsyncIterator[tuple[Crew, Begin]]:
 
 def fragile(config: Config) -> Config:
     """With the extension, whose failures do not stop the group; nobody kills the service, so its leases are long."""
-    limits = replace(config.limits, dead_in_a_row=100_000, failed_percent=100)
+    limits = replace(config.limits, dead_in_a_row=100_000, window_events=100_000)
     tasks = replace(config.tasks, lease_seconds=30)
     return replace(config, extensions=["faults.fragile"], limits=limits, tasks=tasks)
 
