@@ -15,6 +15,7 @@ MAIN_CLASSES = {
     "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
     "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
     "topics": "org.apache.kafka.tools.TopicCommand",
 }
 BOOTSTRAP = "--bootstrap-server"

@@ -133,11 +133,11 @@ class Webhooks:
         A 410 disables the webhook and is an end too. Raises DeliveryFailed when another attempt is due, and
         ReceiverBusy when none was made.
         """
-        async with self._database.transaction() as tx:
-            webhook = await queries.find(tx, webhook_id)
-        if webhook is None or not webhook.is_enabled:
-            return None
-        with self._place(webhook_id):
+        with self._place(webhook_id):  # before all else: whoever waits for a slow receiver asks again and again
+            async with self._database.transaction() as tx:
+                webhook = await queries.find(tx, webhook_id)
+            if webhook is None or not webhook.is_enabled:
+                return None
             delivery, outcome = await self._attempt(webhook, message_of(event), attempt)
         if outcome.is_done or outcome.is_gone:
             return delivery
