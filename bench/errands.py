@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,8 +21,16 @@ _AT_ONCE: Final = 1_000
 _LOOK_EVERY_SECONDS: Final = 0.005
 
 
-def task(event: Event, handler: str, lane: str, *, topic: str) -> NewTask:
-    """The row that a batch leaves for one outside handler in one of its lanes."""
+def task(
+    event: Event,
+    handler: str,
+    lane: str = "",
+    *,
+    topic: str,
+    group: str = "usercenter",
+    headers: Mapping[str, str] | None = None,
+) -> NewTask:
+    """The row that a batch leaves for one outside handler in one of its lanes; with the event's own headers if none are given."""
     return NewTask(
         handler=task_name(handler, lane),
         user_id=event.user_id,
@@ -31,7 +39,7 @@ def task(event: Event, handler: str, lane: str, *, topic: str) -> NewTask:
         event_type=event.type,
         key=str(event.user_id).encode(),
         payload=encode(event),
-        group="usercenter",
+        group=group,
         topic=topic,
         partition=0,
         offset=0,
@@ -39,7 +47,7 @@ def task(event: Event, handler: str, lane: str, *, topic: str) -> NewTask:
         delay_seconds=0.0,
         last_error=None,
         occurred_at=event.occurred_at,
-        headers=headers_of(event),
+        headers=headers_of(event) if headers is None else headers,
     )
 
 

@@ -7,11 +7,12 @@ read, marks a batch as begun, respects erasures, counts and logs.
 
 from collections.abc import Sequence
 
+from bench import errands
 from usercenter.bootstrap import Workshop
 from usercenter.db import Transaction
-from usercenter.events import Event, encode
+from usercenter.events import Event
 from usercenter.messaging import inbox, tasks
-from usercenter.messaging.groups import Group, Record
+from usercenter.messaging.groups import Record
 from usercenter.messaging.tasks import NewTask
 
 
@@ -26,26 +27,5 @@ async def have_effects(tx: Transaction, parts: Workshop, events: Sequence[Event]
         if chosen and isinstance(handler, Record):
             await handler.run(chosen, tx, parts.context)
         elif chosen:
-            left += [_task(handler.name, event, group, topic) for event in chosen]
+            left += [errands.task(event, handler.name, topic=topic, group=group.name, headers={}) for event in chosen]
     await tasks.add(tx, left)
-
-
-def _task(handler: str, event: Event, group: Group, topic: str) -> NewTask:
-    return NewTask(
-        handler=handler,
-        user_id=event.user_id,
-        sequence=event.sequence,
-        event_id=event.id,
-        event_type=event.type,
-        key=str(event.user_id).encode(),
-        payload=encode(event),
-        group=group.name,
-        topic=topic,
-        partition=0,
-        offset=0,
-        attempts=0,
-        delay_seconds=0.0,
-        last_error=None,
-        occurred_at=event.occurred_at,
-        headers={},
-    )

@@ -11,16 +11,15 @@ from collections.abc import Collection
 from typing import Any, Final
 from uuid import UUID
 
+from bench import errands
 from bench.counting import counted, until
 from bench.ground import Ground
 from bench.measure import Figure, Goal, Measure, Run, WorkNotDone
 from bench.reactions import at_work
 from bench.traffic import logins
-from usercenter.events import UserLoggedIn, encode
-from usercenter.events.user_events import UserEvent
+from usercenter.events import UserLoggedIn
 from usercenter.messaging import tasks
 from usercenter.messaging.groups import Context, Group, outside
-from usercenter.messaging.tasks import NewTask
 
 _TASKS_OF_A_USER: Final = 5
 _ONE_IN: Final = 100
@@ -69,31 +68,12 @@ class _Calls:
 
 
 async def _fill(ground: Ground, events: list[UserLoggedIn]) -> None:
+    group, topic = ground.config.kafka.group_id, ground.config.kafka.topics.user_events
     for start in range(0, len(events), _AT_ONCE):
         async with ground.database.transaction() as tx:
-            await tasks.add(tx, [_task(event, ground) for event in events[start : start + _AT_ONCE]])
+            some = events[start : start + _AT_ONCE]
+            await tasks.add(tx, [errands.task(event, _HANDLER, topic=topic, group=group, headers={}) for event in some])
     await ground.settle()
-
-
-def _task(event: UserEvent, ground: Ground) -> NewTask:
-    return NewTask(
-        handler=_HANDLER,
-        user_id=event.user_id,
-        sequence=event.sequence,
-        event_id=event.id,
-        event_type=event.type,
-        key=str(event.user_id).encode(),
-        payload=encode(event),
-        group=ground.config.kafka.group_id,
-        topic=ground.config.kafka.topics.user_events,
-        partition=0,
-        offset=0,
-        attempts=0,
-        delay_seconds=0.0,
-        last_error=None,
-        occurred_at=event.timestamp,
-        headers={},
-    )
 
 
 async def _prove(
