@@ -30,7 +30,7 @@ def task(
     group: str = "usercenter",
     headers: Mapping[str, str] | None = None,
 ) -> NewTask:
-    """The row that a batch leaves for one outside handler in one of its lanes; with the event's own headers if none are given."""
+    """The row that a batch leaves for one outside handler in one of its lanes; by default with the event's headers."""
     return NewTask(
         handler=task_name(handler, lane),
         user_id=event.user_id,
