@@ -71,7 +71,8 @@ class Owners:
 
     async def _owners_of(self, session_ids: set[UUID]) -> dict[UUID, User]:
         with self._copies.watched() as watch:
-            owners = await queries.owners_of(self._database, session_ids, now=self._clock.now())
+            async with self._database.reading() as tx:
+                owners = await queries.owners_of(tx, session_ids, now=self._clock.now())
             for session_id, owner in owners.items():
                 self._copies.keep(session_id, owner, watch)
         return {session_id: owner.user for session_id, owner in owners.items()}

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from usercenter.db import Database, Transaction
+from usercenter.db import Transaction
 from usercenter.users.copies import Owner
 from usercenter.users.model import Draft, Session, User
 
@@ -239,12 +239,9 @@ async def end_sessions(
     return cursor.rowcount
 
 
-async def owners_of(database: Database, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Owner]:
-    """The active users whose sessions these are, by session; of those sessions that are open.
-
-    One statement outside of any transaction. Raises DatabaseUnavailable.
-    """
-    rows = await database.read_alone(_OWNERS, (list(session_ids), now))
+async def owners_of(tx: Transaction, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Owner]:
+    """The active users whose sessions these are, by session; of those sessions that are open."""
+    rows = await tx.fetch_all(_OWNERS, (list(session_ids), now))
     return {row[0]: Owner(_user(row[2:]), row[1]) for row in rows}
 
 

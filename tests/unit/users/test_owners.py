@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -26,7 +28,11 @@ class SlowDatabase:
         self.turns: list[asyncio.Event] = []
         self.error: Exception | None = None
 
-    async def read_alone(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["SlowDatabase"]:
+        yield self
+
+    async def fetch_all(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
         ids, _ = parameters
         turn = asyncio.Event()
         self.asked.append(sorted(ids))
