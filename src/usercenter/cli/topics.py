@@ -1,5 +1,7 @@
 """`usercenter topics`."""
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from usercenter.cli.operating import Json, Yes, say
@@ -38,7 +40,8 @@ def list_(*, json: Json = False, internal: bool = False, live: Live = False, con
         return overview.cluster.partitions if overview.cluster else None
 
     settings = of_running(config)
-    found = seen(settings, kept, lambda: topics.names(settings.kafka, include_internal=True), is_live=live)
+    everything = partial(asyncio.to_thread, topics.names, settings.kafka, include_internal=True)
+    found = seen(settings, kept, everything, is_live=live)
     wanted = {name: number for name, number in found.what.items() if internal or not topics.is_internal(name)}
     if json:
         show_json(found.told(topics=wanted))
@@ -58,7 +61,7 @@ def describe(name: str, /, *, json: Json = False, live: Live = False, config: Co
         return next((each for each in ours if each.name == name), None)
 
     settings = of_running(config)
-    found = seen(settings, kept, lambda: topics.describe(settings.kafka, name), is_live=live)
+    found = seen(settings, kept, lambda: asyncio.to_thread(topics.describe, settings.kafka, name), is_live=live)
     if json:
         show_json(found.told(topic=found.what))
         return

@@ -53,3 +53,17 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
         lambda found: not any("not allowed" in each["says"] for each in found.values()),
         what="the end of what is missing",
     )
+
+
+async def test_a_wrong_password_is_named_and_not_taken_for_a_broker_that_is_away(world: World, guarded: Kafka) -> None:
+    mistyped = replace(guarded, librdkafka=guarded.librdkafka | {"sasl.password": "mistyped"})
+
+    kafka = (await checks(world, mistyped))["kafka"]
+    said = await command(replace(world.config, kafka=mistyped), "brokers", "--live")
+
+    assert kafka["state"] == "unreachable"
+    assert "Authentication failed" in kafka["says"]
+    assert "the password" in kafka["next_step"]
+    assert said.status == 3
+    assert "Authentication failed" in said.rest
+    assert "mistyped" not in said.rest + json.dumps(kafka)
