@@ -234,6 +234,11 @@ class Database:
             connection.is_committing = True
             return await (await connection.execute(query, parameters)).fetchall()
 
+    async def read_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
+        """As `run_alone`, for a statement that stores nothing: its outcome is never unknown."""
+        async with self._connection() as connection:
+            return await (await connection.execute(query, parameters)).fetchall()
+
     @asynccontextmanager
     async def _connection(self, patience_seconds: float | None = None) -> AsyncIterator[_Connection]:
         task = asyncio.current_task()

@@ -17,7 +17,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "erasure.confirmation_waits": "the mail after a deletion waits until every group has purged its part",
     "http.database_unavailable": "a request was answered 503, because PostgreSQL was away",
     "http.outcome_unknown": "the connection broke during a commit: the client was told to ask again",
-    "http.request_answered": "a request was answered: route, status, milliseconds",
+    "http.request_answered": "a request was answered: route, status, milliseconds; which ones, says `logging.requests`",
     "http.request_failed": "a request met a defect and was answered 500; the stack is beside it",
     "idempotency.database_unavailable": "old idempotency keys could not be forgotten; tried again later",
     "inbox.forgotten": "rows of the inbox past their retention were deleted",

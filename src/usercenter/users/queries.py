@@ -1,5 +1,6 @@
 """The statements about users and sessions. None of them commits."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from usercenter.db import Transaction
+from usercenter.db import Database, Transaction
 from usercenter.users.model import Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
@@ -234,18 +235,20 @@ async def end_sessions(
     return cursor.rowcount
 
 
-async def find_by_session(tx: Transaction, *, user_id: UUID, session_id: UUID, now: datetime) -> User | None:
-    """The user, if this session of theirs is open."""
-    row = await tx.fetch_one(
-        f"""
-        select {_COLUMNS} from users where id = %s and exists (
-            select 1 from sessions s
-            where s.id = %s and s.user_id = users.id and s.ended_at is null and s.expires_at > %s
-        )
-        """,
-        (user_id, session_id, now),
-    )
-    return _user(row) if row else None
+async def owners_of(database: Database, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, User]:
+    """The active users whose sessions these are, by session; of those sessions that are open.
+
+    One statement outside of any transaction. Raises DatabaseUnavailable.
+    """
+    rows = await database.read_alone(_OWNERS, (list(session_ids), now))
+    return {row[0]: _user(row[1:]) for row in rows}
+
+
+_OWNERS: Final = f"""
+    select s.id, {", ".join(f"u.{column}" for column in User.__struct_fields__)}
+    from sessions s join users u on u.id = s.user_id
+    where s.id = any(%s) and s.ended_at is null and s.expires_at > %s and u.status = 'active'
+"""
 
 
 def _user(row: tuple[Any, ...]) -> User:
