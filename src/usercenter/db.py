@@ -232,7 +232,8 @@ class Database:
         """
         async with self._connection() as connection:
             connection.is_committing = True
-            return await (await connection.execute(query, parameters)).fetchall()
+            cursor = await connection.execute(query, parameters, binary=True)
+            return await cursor.fetchall() if cursor.description else []
 
     @asynccontextmanager
     async def _connection(self, patience_seconds: float | None = None) -> AsyncIterator[_Connection]:
