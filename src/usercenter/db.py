@@ -232,7 +232,8 @@ class Database:
         """
         async with self._connection() as connection:
             connection.is_committing = True
-            return await (await connection.execute(query, parameters)).fetchall()
+            cursor = await connection.execute(query, parameters, binary=True)
+            return await cursor.fetchall() if cursor.description else []
 
     async def read_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
         """As `run_alone`, for a statement that stores nothing: its outcome is never unknown."""

@@ -47,6 +47,10 @@ class Leases:
         """The shards that may be worked on right now; empty as soon as the lease cannot be trusted any more."""
         return self._shards if self._clock.monotonic() < self._trusted_until else frozenset()
 
+    def is_ours(self, shard: int) -> bool:
+        """Whether this shard may be worked on right now."""
+        return shard in self._shards and self._clock.monotonic() < self._trusted_until
+
     def finish_before_release(self, busy: Callable[[], AbstractSet[int]]) -> None:
         """Name who tells which shards have work in hand: those are let go only when it is done."""
         self._busy = busy
