@@ -71,7 +71,7 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
         )
         for event in events
     ]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
     reached("outbox.added")
 
@@ -83,7 +83,7 @@ async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
     rows = [
         (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
     ]
-    await tx.execute(_ADD_RAW, _columns(rows))
+    await tx.send(_ADD_RAW, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
 

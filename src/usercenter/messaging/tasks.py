@@ -102,7 +102,7 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     if not tasks:
         return
     rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
 
