@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from usercenter.db import Transaction
-from usercenter.events import Event, encode, headers_of
+from usercenter.events import Event, encode, encode_headers
 from usercenter.messaging.causes import carried_from
 from usercenter.messaging.shards import shard_of
 from usercenter.points import reached
@@ -64,9 +64,7 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
             event.type,
             event.stream,
             encode(event),
-            msgspec.json.encode(
-                headers_of(event, traceparent=traceparent or carried_from(event.causation_id))
-            ).decode(),
+            encode_headers(event, traceparent=traceparent or carried_from(event.causation_id)).decode(),
             shard_of(event.user_id),
         )
         for event in events
