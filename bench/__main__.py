@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import (
     batch,
     consume,
+    growth,
     http,
     latency,
     machine,
@@ -43,7 +44,7 @@ _ALL: Final = (
     start.MEASURE,
     outage.MEASURE,  # the last one: an outage has made librdkafka abort its process
 )
-MEASURES: Final = {measure.name: measure for measure in (*_ALL, tuning.MEASURE)}
+MEASURES: Final = {measure.name: measure for measure in (*_ALL, growth.MEASURE, tuning.MEASURE)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     """Measure, print, write the results, and the page of all results that are kept."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all but tuning"
+        "measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all but growth and tuning"
     )
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: write docs/performance.md and its pictures"

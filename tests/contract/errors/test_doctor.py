@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from wire import make_topics, native_client
 
 from usercenter.config.model import Kafka
+from usercenter.embedded import kafka_tools
 
 
 async def checks(world: World, kafka: Kafka) -> dict[str, dict[str, Any]]:
@@ -67,3 +68,31 @@ async def test_a_wrong_password_is_named_and_not_taken_for_a_broker_that_is_away
     assert said.status == 3
     assert "Authentication failed" in said.rest
     assert "mistyped" not in said.rest + json.dumps(kafka)
+
+
+async def test_kafkas_own_tools_log_in_as_our_clients_do(world: World, guarded: Kafka, rights: Any) -> None:
+    await make_topics(world)
+    await asyncio.to_thread(_write_one, world.config.kafka)
+    topic = guarded.topics.user_events
+    rights.grant("topic", "read", "describe")
+    asked = await asyncio.to_thread(
+        kafka_tools.output, "topics", ["--list"], brokers=guarded.brokers, librdkafka=guarded.librdkafka
+    )
+    assert topic in asked.splitlines()
+
+
+async def test_a_topic_is_described_with_its_bytes_on_request(world: World) -> None:
+    await make_topics(world)
+    await asyncio.to_thread(_write_one, world.config.kafka)
+    topic = world.config.kafka.topics.user_events
+
+    said = await command(world.config, "topics", "describe", topic, "--sizes", "--json")
+    shown = await command(world.config, "topics", "describe", topic, "--sizes")
+
+    assert said.status == 0, said
+    sizes = json.loads(said.data)["bytes"]
+    assert sorted(sizes) == ["0", "1", "2"]
+    ((_, size),) = sizes["0"].items()
+    assert 50 < size < 500, "one small record"
+    assert shown.data.splitlines()[0].endswith("bytes")
+    assert shown.data.splitlines()[1].endswith(f" {size}")
