@@ -216,10 +216,10 @@ async def test_a_process_that_ends_between_the_call_and_its_note_does_it_again_a
     dying = sets_of(desk, group, leases)
     await dying._attempt(await dying._turn())  # and no turn that would note it
     assert await desk.world.count("tasks") == len(events)
+    await leases.release()
 
     again = Outside()
     async with working(desk, again.group(), schedule=Schedule(attempts=5, first_seconds=0.001)):
-        await leases.release()
         await desk.eventually_tasks(0)
 
     done = [*again.single, *(id_ for each in again.sets for id_ in each)]
