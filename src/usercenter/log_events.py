@@ -97,6 +97,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "tasks.failed": "an attempt failed; the next one has its time",
     "tasks.handler_left_behind": "a handler ignores its cancellation; the process ends without it",
     "tasks.lease_lost": "another process has this share of the tasks now; what ran was cut short",
+    "tasks.set_failed": "a call for many tasks failed; each of them is done by itself now",
     "traces.not_sent": "spans were lost when the process ended, for the collector did not take them",
     "traces.not_taken": "the collector does not take spans; said once, with the reason",
     "traces.taken_again": "the collector takes spans again",

@@ -35,7 +35,6 @@ log = structlog.get_logger()
 _CLAIM_AHEAD: Final = 4  # claimed tasks for each slot: the slots are never empty while a turn is on its way
 _LOOK_AT_LEASE_SECONDS: Final = 0.1
 _POLLS_MISSED_WHEN_AWAY: Final = 5
-_SUSPECTED_AFTER_CRASHES: Final = 2  # one is bad luck: a deployment that is killed has hundreds of tasks in hand
 _UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
@@ -192,7 +191,7 @@ class Runner:
         for task in due:
             moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
             if moment is None:
-                is_suspect = task.crashes >= _SUSPECTED_AFTER_CRASHES
+                is_suspect = task.crashes >= tasks.SUSPECTED_AFTER_CRASHES
                 self._lanes.offer(task.lane, task.position, is_suspect=is_suspect)
             else:
                 behind[task.lane] = postponed[task.position] = moment

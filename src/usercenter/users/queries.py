@@ -1,6 +1,6 @@
 """The statements about users and sessions. None of them commits."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -60,6 +60,14 @@ async def find(tx: Transaction, user_id: UUID) -> User | None:
     """The user with this id; one that was deleted is none."""
     row = await tx.fetch_one(f"select {_COLUMNS} from users where id = %s and status <> 'deleted'", (user_id,))
     return _user(row) if row else None
+
+
+async def find_all(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
+    """Those of these users that are there; deleted ones are not."""
+    rows = await tx.fetch_all(
+        f"select {_COLUMNS} from users where id = any(%b::uuid[]) and status <> 'deleted'", (list(user_ids),)
+    )
+    return [_user(row) for row in rows]
 
 
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
