@@ -227,7 +227,7 @@ class Database:
             open=False,
             name="usercenter",
             configure=self._configure,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "prepare_threshold": 1},  # the pool goes round: 5 would be many
         )
         self._signals: dict[str, Signal] = {}
         self._renewing: asyncio.Task[None] | None = None
