@@ -29,6 +29,7 @@ __all__ = [
     "Database",
     "DatabaseUnavailable",
     "OutcomeUnknown",
+    "Parameters",
     "Signal",
     "Transaction",
     "is_cancelled",
