@@ -273,8 +273,8 @@ def is_cancelled(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may simply be repeated. What is too large for PostgreSQL (class 54) will stay too large."""
-    if (getattr(error, "sqlstate", None) or "").startswith("54"):
-        return False
+    if (getattr(error, "sqlstate", None) or "").startswith("54") or isinstance(error, psycopg.errors.PipelineAborted):
+        return False  # the last one says only that a statement before it has failed
     return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
 
 
