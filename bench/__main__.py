@@ -31,6 +31,7 @@ from bench import (
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
+from usercenter import garbage
 
 _ALL: Final = (
     relay.MEASURE,
@@ -86,6 +87,7 @@ async def _run(measures: Sequence[Measure]) -> list[str]:
         if machine.filesystem_of(folder) in {"tmpfs", "ramfs"}:
             console.print(f"[bold red]{folder} is in memory: durability costs nothing there, so do not quote this.[/]")
         async with Grounds.opened(folder, announce=console.print) as grounds:
+            garbage.look_seldom()  # as the service does once it has started
             facts = await machine.facts(grounds, folder)
             for measure in measures:
                 try:
