@@ -178,7 +178,8 @@ class Runner:
     async def _fetch(self, tx: Transaction, room: int) -> bool:
         """Hold more of what is due, if the free lanes do not fill the room. Says whether tasks were postponed."""
         owned = self._leases.owned()
-        self._lanes.drop_free(self._holds.is_held)
+        if not self._holds.are_none:
+            self._lanes.drop_free(self._holds.is_held)
         limit = self._settings.window - self._lanes.waiting
         if self._lanes.free >= room or limit <= 0 or not owned:
             return False
@@ -189,7 +190,9 @@ class Runner:
         behind: dict[Lane, datetime] = {}
         postponed: dict[int, datetime] = {}
         for task in due:
-            moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
+            moment = task.due_with
+            if behind:  # as good as never
+                moment = max(filter(None, (moment, behind.get(task.lane))), default=None)
             if moment is None:
                 is_suspect = task.crashes >= tasks.SUSPECTED_AFTER_CRASHES
                 self._lanes.offer(task.lane, task.position, is_suspect=is_suspect)
