@@ -95,6 +95,7 @@ RecordFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[None]
 OutsideFunction = Callable[[Any, Context], Awaitable[None]]
 Replay = Literal["repeatable", "once"]
 """Whether a second run for the same event changes nothing that the first one has done."""
+ConcurrentFunction = Callable[["Context"], int]
 LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
@@ -117,6 +118,7 @@ class Outside(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None
     timeout_seconds: float = 300.0
     lanes: LanesFunction | None = None
+    concurrent: ConcurrentFunction | None = None
     replay: Replay = "once"
 
 
@@ -163,15 +165,18 @@ def outside(
     retry: Schedule | None = None,
     timeout_seconds: float = 300.0,
     lanes: LanesFunction | None = None,
+    concurrent: ConcurrentFunction | None = None,
     replay: Replay = "once",
 ) -> Outside:
     """Declare a function (event, context) that talks to the world, at least once per event, in each user's order.
 
     An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
-    receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
+    receiver holds up no other; the handler reads the name from `context.lane`. `concurrent` says how many calls, of one
+    name if there are such, each process makes at a time: what waits for a place waits in the table, and costs nothing.
+    `replay` is as with `record`.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay=replay)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, concurrent, replay)
 
 
 def task_name(handler: str, lane: str) -> str:
