@@ -41,6 +41,9 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
         "auto.commit.interval.ms": consumer.auto_commit_interval_ms,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
+        # librdkafka's own 64 MB for each consumer are memory that never comes back; a larger record is read all the same
+        "queued.max.messages.kbytes": consumer.prefetch_kbytes,
+        "fetch.message.max.bytes": consumer.prefetch_kbytes * 1_024 // _FETCHES_AHEAD,
         "max.poll.interval.ms": 300_000,
         # a member that loses its coordinator just as its session ends may wait without one until it asks again: 10 min
         "coordinator.query.interval.ms": 10_000,
@@ -52,6 +55,9 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
             "heartbeat.interval.ms": consumer.heartbeat_interval_ms,
         }
     return settings | client_settings(kafka)
+
+
+_FETCHES_AHEAD: Final = 4
 
 
 class _NotAgainAndAgain(logging.Filter):
