@@ -8,8 +8,9 @@ product has. Both get the same messages from memory, so that this measures no Ka
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -38,10 +39,10 @@ from usercenter.metrics import Metrics
 Connection = psycopg.Connection[Any]
 
 
-async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
-    """The product's own router with its own handlers for `user.events`."""
-    config = ground.config
-    messages, size = _messages(ground, number), config.kafka.consumer.batch_messages
+async def by_the_product(ground: Ground, number: int, *, users: Sequence[UUID] = ()) -> dict[str, float]:
+    """The product's own router with its own handlers for `user.events`; of new users, or of those who are known."""
+    config, before = ground.config, await _counts(ground)
+    messages, size = _messages(ground, number, users), config.kafka.consumer.batch_messages
     async with workshop(config) as parts:
         router = Router(
             parts.groups[0],
@@ -57,16 +58,16 @@ async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
         for start in range(0, number, size):
             await router.handle(messages[start : start + size])
         seconds = time.perf_counter() - began
-    await _prove(ground, number)
+    await _prove(ground, number, before, are_new=not users)
     return rate(number, seconds)
 
 
 async def one_by_one(ground: Ground, number: int) -> dict[str, float]:
     """A transaction for each event, on one connection that does nothing else."""
-    messages = _messages(ground, number)
+    messages, before = _messages(ground, number), await _counts(ground)
     await ground.settle()
     seconds = await asyncio.to_thread(_loop, ground, messages)
-    await _prove(ground, number)
+    await _prove(ground, number, before)
     return rate(number, seconds)
 
 
@@ -82,11 +83,11 @@ def _registry() -> Registry:
     return Registry([*USER_EVENTS, NotificationRequested])
 
 
-def _messages(ground: Ground, number: int) -> list[Received]:
+def _messages(ground: Ground, number: int, users: Sequence[UUID] = ()) -> list[Received]:
     topic = ground.config.kafka.topics.user_events
     return [
         Received(topic, 0, offset, str(event.user_id).encode(), encode(event), headers_of(event))
-        for offset, event in enumerate(traffic.events(number))
+        for offset, event in enumerate(traffic.events(number, users))
     ]
 
 
@@ -134,13 +135,17 @@ def _ask_for_mail(connection: Connection, event: UserRegistered, ground: Ground)
     connection.execute(_OUTBOX, (*row, shard_of(request.user_id)))
 
 
-async def _prove(ground: Ground, number: int) -> None:
+async def _counts(ground: Ground) -> dict[str, int]:
+    return {table: await ground.count(table) for table in ("inbox", "user_settings", "login_log", "last_logins")}
+
+
+async def _prove(ground: Ground, number: int, before: Mapping[str, int], *, are_new: bool = True) -> None:
     users = number // traffic.EVENTS_OF_A_USER
-    logins = number - users
-    wanted = {"inbox": number, "user_settings": users, "login_log": logins, "last_logins": users}
-    found = {table: await ground.count(table) for table in wanted}
+    rows = users if are_new else 0
+    wanted = {"inbox": number, "user_settings": rows, "login_log": number - users, "last_logins": rows}
+    found = {table: after - before[table] for table, after in (await _counts(ground)).items()}
     if found != wanted:
-        raise WorkNotDone(f"{found} rows are there instead of {wanted}")
+        raise WorkNotDone(f"{found} rows have come instead of {wanted}")
     if await ground.count("outbox") < users:
         raise WorkNotDone("not every user got the request for a welcome mail")
 

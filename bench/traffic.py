@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -15,10 +16,12 @@ EVENTS_OF_A_USER: Final = 4
 _AGENT: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
-def events(number: int) -> list[UserEvent]:
-    """So many events of a quarter as many users: each registers, then logs in three times; users are shuffled."""
-    users = [new_id() for _ in range(number // EVENTS_OF_A_USER)]
-    turns = users * EVENTS_OF_A_USER
+def events(number: int, users: Sequence[UUID] = ()) -> list[UserEvent]:
+    """So many events of a quarter as many users: each registers, then logs in three times; users are shuffled.
+
+    `users` are taken in the place of new ones.
+    """
+    turns = [*(users or [new_id() for _ in range(number // EVENTS_OF_A_USER)])] * EVENTS_OF_A_USER
     random.Random(1).shuffle(turns)  # noqa: S311  # the same order at every run; guards nothing
     sequences: Counter[UUID] = Counter()
     found = []

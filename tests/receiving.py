@@ -252,6 +252,10 @@ class FailingTransaction(Transaction):
         self.trouble.step()
         return await super().execute(query, parameters)
 
+    async def send(self, query: Any, parameters: Any = None) -> Any:
+        self.trouble.step()
+        return await super().send(query, parameters)
+
     async def fetch_one(self, query: Any, parameters: Any = None) -> Any:
         self.trouble.step()
         return await super().fetch_one(query, parameters)

@@ -43,6 +43,7 @@ from usercenter.users import retention
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
 from usercenter.users.one_time_links import OneTimeLinks
+from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
@@ -272,6 +273,7 @@ class Service:
             metrics=self.metrics,
             passwords=self._passwords,
             tokens=self._tokens,
+            owners=Owners(self.database, clock=clock),
             refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),

@@ -9,7 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from usercenter.columns import Column
 from usercenter.config.model import Database as Settings
 from usercenter.points import reached
 
@@ -125,35 +126,75 @@ class Transaction:
     def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
         self.connection = connection
         self._to_wake: set[str] = set()
+        self._may_run_ahead = False
+        self._under_way = AsyncExitStack()
+        self._is_under_way = False
 
     async def execute(self, query: LiteralString, parameters: Parameters = None) -> psycopg.AsyncCursor[TupleRow]:
         """Run one statement."""
-        return await self.connection.execute(query, parameters)
+        return await self._run(query, parameters)
 
     async def fetch_one(self, query: LiteralString, parameters: Parameters = None) -> TupleRow | None:
         """The first row, or None."""
-        return await (await self.connection.execute(query, parameters)).fetchone()
+        return await (await self._run(query, parameters)).fetchone()
 
     async def fetch_all(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
         """All rows."""
-        return await (await self.connection.execute(query, parameters)).fetchall()
+        return await (await self._run(query, parameters)).fetchall()
+
+    async def send(self, query: LiteralString, parameters: Parameters = None) -> None:
+        """Run one statement whose result nobody reads; inside `running_ahead` without waiting for its end."""
+        if self._may_run_ahead and not self._is_under_way:
+            self._is_under_way = True
+            await self._under_way.enter_async_context(self.connection.pipeline())
+        await self.connection.execute(query, parameters)
+
+    @asynccontextmanager
+    async def running_ahead(self) -> AsyncIterator[None]:
+        """Inside, PostgreSQL works on what was sent while this process goes on; whatever reads waits for all before it.
+
+        So an error may come out of a later statement, or of the end of the block: only where all of it is then undone.
+        """
+        self._may_run_ahead = True
+        try:
+            yield
+            await self.catch_up()
+        except BaseException as error:
+            if self._is_under_way and isinstance(error, asyncio.CancelledError):
+                await self.connection.cancel_safe()  # who cancels does not wait for what PostgreSQL may wait for
+            with suppress(psycopg.Error):  # the first error counts
+                await self.catch_up()
+            raise
+        finally:
+            self._may_run_ahead = False
+
+    async def catch_up(self) -> None:
+        """Wait for what was sent. Raises what that raises."""
+        if self._is_under_way:
+            self._is_under_way = False
+            await self._under_way.aclose()
+
+    async def _run(self, query: LiteralString, parameters: Parameters) -> psycopg.AsyncCursor[TupleRow]:
+        await self.catch_up()
+        return await self.connection.execute(query, parameters)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """What fails inside is undone, and the transaction goes on; wake-ups of the failed part are forgotten."""
-        before = set(self._to_wake)
+        """What fails inside is undone, and the transaction goes on; wake-ups of the failed part are forgotten.
+
+        Nothing runs ahead in it: its errors come out of it.
+        """
+        await self.catch_up()
+        before, may_run_ahead = set(self._to_wake), self._may_run_ahead
+        self._may_run_ahead = False
         try:
             async with self.connection.transaction():
                 yield
         except BaseException:
             self._to_wake = before
             raise
-
-    @asynccontextmanager
-    async def together(self) -> AsyncIterator[None]:
-        """Statements in the block whose results nobody reads go to PostgreSQL in one trip; errors come at its end."""
-        async with self.connection.pipeline():
-            yield
+        finally:
+            self._may_run_ahead = may_run_ahead
 
     async def allow_pauses(self, seconds: float) -> None:
         """Let this transaction be idle for so long between two statements; without it PostgreSQL ends it after 30 s."""
@@ -232,6 +273,12 @@ class Database:
         """
         async with self._connection() as connection:
             connection.is_committing = True
+            cursor = await connection.execute(query, parameters, binary=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def read_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
+        """As `run_alone`, for a statement that stores nothing: its outcome is never unknown."""
+        async with self._connection() as connection:
             return await (await connection.execute(query, parameters)).fetchall()
 
     @asynccontextmanager
@@ -270,6 +317,7 @@ class Database:
     async def _configure(self, connection: _Connection) -> None:
         """A process that stops in the middle of a transaction must not keep its locks from the others."""
         connection.patience_seconds = self._patience_seconds
+        connection.adapters.register_dumper(list, Column)
         await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_SECONDS}s'")
 
     async def is_reachable(self) -> bool:

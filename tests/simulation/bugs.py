@@ -38,7 +38,7 @@ class CursorRelay:
     async def _turn(self) -> None:
         async with self._database.transaction() as tx:
             shards = sorted(self._leases.owned())
-            rows = await outbox.waiting(tx, shards=shards, beside=[], held_keys=[], limit=100)
+            rows = await outbox.waiting(tx.fetch_all, shards=shards, beside=[], held_keys=[], limit=100)
         for row in rows:
             if row.position > self._last and await self._sent(row):
                 self._last = row.position

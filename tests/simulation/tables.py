@@ -12,7 +12,7 @@ from simulation.rows import Cursor, Row, Rows, Tables
 
 __all__ = ["Connection", "Tables"]
 
-WAITING = ("position", "shard", "stream", "key", "type", "payload", "headers", "created_at")
+WAITING = ("position", "shard", "stream", "key", "type", "payload", "headers")
 CLAIMED = (
     *("position", "handler", "user_id", "event_id", "event_type", "key", "payload", "headers", "group_name", "topic"),
     *("kafka_partition", "kafka_offset", "shard", "attempts", "ended", "last_error", "occurred_at"),

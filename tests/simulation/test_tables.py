@@ -108,7 +108,9 @@ class Walk:
 
     async def _take(self) -> None:
         shards, held = self._shards(), [str(self._user())]
-        rows = await self._ask(lambda tx: outbox.waiting(tx, shards=shards, beside=[2, 3], held_keys=held, limit=5))
+        rows = await self._ask(
+            lambda tx: outbox.waiting(tx.fetch_all, shards=shards, beside=[2, 3], held_keys=held, limit=5)
+        )
         gone = [row.position for row, _ in rows[::2]]
         await self._ask(lambda tx: outbox.remove(tx, gone))
 

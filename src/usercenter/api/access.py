@@ -9,7 +9,6 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 
 from usercenter.api.reading import query_problems
 from usercenter.api.services import ApiRequest, Services
-from usercenter.users import service
 from usercenter.users.errors import InvalidFields, NotAllowed, TokenInvalid
 from usercenter.users.model import Role, User
 
@@ -41,9 +40,7 @@ async def caller(request: ASGIConnection[Any, Any, Any, Any], services: Services
     if scheme.lower() != "bearer" or not token:
         raise TokenInvalid("send the access token: Authorization: Bearer <token>")
     claims = services.tokens.check_access(token.strip())
-    async with services.database.transaction() as tx:
-        user = await service.owner_of(tx, claims, clock=services.clock)
-    who = Caller(user, claims.session_id)
+    who = Caller(await services.owners.of(claims), claims.session_id)
     request.scope[_CALLER] = who  # type: ignore[typeddict-unknown-key]
     return who
 

@@ -75,7 +75,8 @@ def _application(services: Services, routes: list[Any]) -> Application:
         logging_config=None,
         debug=False,
     )
-    return Observed(litestar, services.metrics, services.tracing)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
+    logged = services.config.logging.requests
+    return Observed(litestar, services.metrics, services.tracing, logged=logged)  # type: ignore[arg-type]  # Litestar's own, narrower ASGI types
 
 
 class _JsonAlone(JsonRenderPlugin):

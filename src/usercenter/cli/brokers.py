@@ -24,12 +24,10 @@ def brokers(*, json: Json = False, versions: bool = False, live: Live = False, c
     json: Print JSON, with the versions of every API.
     versions: Print the versions of every API too.
     """
-    from usercenter.clock import SystemClock
-    from usercenter.messaging.brokers import BrokerWatch
+    from usercenter.messaging import live as brokers_now
 
     settings = of_running(config)
-    watch = BrokerWatch(settings.kafka, clock=SystemClock())
-    found = seen(settings, _reached, watch.look_once, is_live=live)
+    found = seen(settings, _reached, lambda: brokers_now.brokers(settings.kafka), is_live=live)
     state = found.what
     if json:
         show_json(found.told(kafka=state))

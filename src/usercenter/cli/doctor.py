@@ -74,7 +74,7 @@ async def _checks(path: Path | None) -> "AsyncIterator[Check]":
             yield check
     finally:
         await database.close()
-    for check in await asyncio.to_thread(look_at_kafka, config.kafka, groups):
+    for check in await look_at_kafka(config.kafka, [group.name for group in groups]):
         yield check
     for look in (outside_parts.look_at_mail, outside_parts.look_at_sms, outside_parts.look_at_cache):
         yield await look(config)

@@ -56,6 +56,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.embedded.errors import EmbeddedError
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
+    from usercenter.messaging.apart import Unanswered
     from usercenter.messaging.client import BrokerFailure
     from usercenter.messaging.consumer_groups import GroupMissing
     from usercenter.messaging.operations.replay_plan import ReplayRefused
@@ -72,7 +73,7 @@ def _status(error: Exception) -> int | None:
         return WRONG_USAGE
     if isinstance(error, BrokerFailure):
         return UNREACHABLE if advice.is_absence(error) else CHECK_FAILED
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, DatabaseUnavailable | Unanswered):
         return UNREACHABLE
     if isinstance(
         error,

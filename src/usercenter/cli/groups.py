@@ -36,7 +36,7 @@ def list_(*, json: Json = False, live: Live = False, config: ConfigFile = None) 
     if json:
         show_json(found.told(groups=shown, groups_left_out=left_out))
     else:
-        titles = ("group", "state", "members", "topics", "lag", "seconds behind")
+        titles = ("group", "state", "members", "topics", "lag", "seconds behind", "last commit")
         show_table(titles, [list(each.values()) for each in shown])
     if left_out:
         say(f"{left_out} more groups are there: --live asks for all")
@@ -47,14 +47,14 @@ def describe(name: str, /, *, json: Json = False, live: Live = False, config: Co
 
     As the service saw it a moment ago; --live asks the brokers.
     """
-    from usercenter.messaging import consumer_groups
+    from usercenter.messaging import live as brokers_now
 
     def kept(overview: "Overview") -> "ConsumerGroup | None":
         groups = overview.cluster.groups if overview.cluster else []
         return next((each for each in groups if each.name == name), None)
 
     settings = of_running(config)
-    found = seen(settings, kept, lambda: consumer_groups.describe(settings.kafka, name), is_live=live)
+    found = seen(settings, kept, lambda: brokers_now.group(settings.kafka, name), is_live=live)
     group = found.what
     if json:
         show_json(found.told(group=group))
@@ -62,9 +62,12 @@ def describe(name: str, /, *, json: Json = False, live: Live = False, config: Co
     show(plain(f"group {group.name}: {group.state}, protocol {group.protocol}, coordinator {group.coordinator}"))
     for member in group.members:
         show(plain(f"member {member.client_id} at {member.host}, {len(member.partitions)} partitions: {member.id}"))
-    titles = ("topic", "partition", "committed", "earliest", "next", "lag", "seconds behind", "member")
+    titles = ("topic", "partition", "committed", "earliest", "next", "lag", "seconds behind", "committed at", "member")
     rows = [
-        (*(p.topic, p.partition, p.committed, p.earliest, p.next, p.lag), _seconds(p, found.at), p.member)
+        (
+            *(p.topic, p.partition, p.committed, p.earliest, p.next, p.lag),
+            *(_seconds(p, found.at), p.committed_at, p.member),
+        )
         for p in group.places
     ]
     show_table(titles, rows)
@@ -128,11 +131,10 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _all_groups(config: "Config") -> "tuple[list[ConsumerGroup], int]":
-    from usercenter.messaging import consumer_groups
+async def _all_groups(config: "Config") -> "tuple[list[ConsumerGroup], int]":
+    from usercenter.messaging import live
 
-    names = consumer_groups.names(config.kafka)
-    return [consumer_groups.describe(config.kafka, name) for name in names], 0
+    return await live.groups(config.kafka), 0
 
 
 def _summary(group: "ConsumerGroup", now: datetime) -> dict[str, Any]:
@@ -143,6 +145,7 @@ def _summary(group: "ConsumerGroup", now: datetime) -> dict[str, Any]:
         "topics": ",".join(sorted({place.topic for place in group.places})),
         "lag": group.lag,
         "seconds_behind": _seconds(group, now),
+        "last_commit": group.committed_at,
     }
 
 

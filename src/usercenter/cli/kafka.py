@@ -6,9 +6,12 @@ from usercenter.cli.settings import embedded_parts, of_running
 def kafka(tool: str, /, *arguments: str) -> int:
     """Run one of Kafka's own tools against the configured brokers; all that follows its name goes to the tool.
 
+    It logs in there as our clients do (`kafka.librdkafka`), unless the arguments name other brokers or settings.
+
     Tools: console-consumer, console-producer, topics, consumer-groups, configs, log-dirs, broker-api-versions.
     """
     embedded_parts()
     from usercenter.embedded.kafka_tools import run_tool
 
-    return run_tool(tool, list(arguments), brokers=of_running(None).kafka.brokers)
+    settings = of_running(None).kafka
+    return run_tool(tool, list(arguments), brokers=settings.brokers, librdkafka=settings.librdkafka)

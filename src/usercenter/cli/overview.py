@@ -1,7 +1,7 @@
 """What the brokers say, as the service saw it a moment ago; asked of them only where that is wanted or needed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
@@ -36,7 +36,11 @@ class Seen(Generic[T]):
 
 
 def seen(
-    config: "Config", pick: "Callable[[Overview], T | None]", ask: Callable[[], T], *, is_live: bool = False
+    config: "Config",
+    pick: "Callable[[Overview], T | None]",
+    ask: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    is_live: bool = False,
 ) -> Seen[T]:
     """What the service saw a moment ago, or the brokers' answer; which of them, and how old it is, is said on stderr.
 
@@ -50,7 +54,7 @@ def seen(
         return Seen(what=found, at=kept.overview.taken_at, seconds=kept.seconds, is_live=False)
     if not is_live:
         say("asked the brokers: " + ("the last look has not this in it" if kept else "no worker has looked lately"))
-    return Seen(what=ask(), at=datetime.now(UTC), seconds=0.0, is_live=True)
+    return Seen(what=asyncio.run(ask()), at=datetime.now(UTC), seconds=0.0, is_live=True)
 
 
 async def _latest(config: "Config") -> "Aged | None":

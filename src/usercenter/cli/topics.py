@@ -1,13 +1,16 @@
 """`usercenter topics`."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from usercenter.cli.operating import Json, Yes, say
 from usercenter.cli.overview import Live, seen
-from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.settings import ConfigFile, embedded_parts, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
 
 if TYPE_CHECKING:
+    from usercenter.config.model import Kafka
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.topics import Partition, Topic
 
@@ -38,7 +41,8 @@ def list_(*, json: Json = False, internal: bool = False, live: Live = False, con
         return overview.cluster.partitions if overview.cluster else None
 
     settings = of_running(config)
-    found = seen(settings, kept, lambda: topics.names(settings.kafka, include_internal=True), is_live=live)
+    everything = partial(asyncio.to_thread, topics.names, settings.kafka, include_internal=True)
+    found = seen(settings, kept, everything, is_live=live)
     wanted = {name: number for name, number in found.what.items() if internal or not topics.is_internal(name)}
     if json:
         show_json(found.told(topics=wanted))
@@ -46,10 +50,16 @@ def list_(*, json: Json = False, internal: bool = False, live: Live = False, con
     show_table(("topic", "partitions"), list(wanted.items()))
 
 
-def describe(name: str, /, *, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
+def describe(
+    name: str, /, *, json: Json = False, live: Live = False, sizes: bool = False, config: ConfigFile = None
+) -> None:
     """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
 
     As the service saw it a moment ago; topics that are not ours, and any with --live, are asked of the brokers.
+
+    Parameters
+    ----------
+    sizes: Bytes on disk too; Kafka's own log-dirs asks the brokers for them, now, in a second or two.
     """
     from usercenter.messaging import topics
 
@@ -58,12 +68,25 @@ def describe(name: str, /, *, json: Json = False, live: Live = False, config: Co
         return next((each for each in ours if each.name == name), None)
 
     settings = of_running(config)
-    found = seen(settings, kept, lambda: topics.describe(settings.kafka, name), is_live=live)
+    found = seen(settings, kept, partial(asyncio.to_thread, topics.describe, settings.kafka, name), is_live=live)
+    bytes_on_disk = _sizes(settings.kafka, name) if sizes else None
     if json:
-        show_json(found.told(topic=found.what))
+        show_json(found.told(topic=found.what, **({"bytes": bytes_on_disk} if sizes else {})))
         return
-    titles = ("partition", "leader", "replicas", "in sync", "records", "earliest", "written", "next", "written last")
-    show_table(titles, [_row(each) for each in found.what.partitions])
+    titles = ["partition", "leader", "replicas", "in sync", "records", "earliest", "written", "next", "written last"]
+    rows = [_row(each) for each in found.what.partitions]
+    if bytes_on_disk is not None:
+        titles.append("bytes")
+        rows = [(*row, bytes_on_disk.get(row[0], {}).get(row[1])) for row in rows]
+    show_table(titles, rows)
+
+
+def _sizes(kafka: "Kafka", name: str) -> dict[int, dict[int, int]]:
+    """Bytes by partition and broker."""
+    embedded_parts()
+    from usercenter.embedded import log_dirs
+
+    return log_dirs.sizes(name, brokers=kafka.brokers, librdkafka=kafka.librdkafka)
 
 
 def purge(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
@@ -115,7 +138,7 @@ def _say_what_next(*, is_done: bool) -> None:
         say("Nothing was changed: say --yes to do it.")
 
 
-def _row(each: "Partition") -> tuple[object, ...]:
+def _row(each: "Partition") -> tuple[Any, ...]:
     return (
         *(each.partition, each.leader, ",".join(map(str, each.replicas)), ",".join(map(str, each.in_sync))),
         each.next_offset - each.earliest_offset,

@@ -298,6 +298,9 @@ class Server(Settings, frozen=True):
     """How long a graceful stop may take in all."""
 
 
+LoggedRequests = Literal["all", "changes", "failures"]
+
+
 class Logging(Settings, frozen=True):
     """What is logged, and where to."""
 
@@ -308,6 +311,8 @@ class Logging(Settings, frozen=True):
     backups: NotNegative = 5
     each_event_up_to: NotNegative = 20
     """Kafka batches up to this size are logged message by message, larger ones by one line."""
+    requests: LoggedRequests = "changes"
+    """Which HTTP requests get a line: `changes` leaves out reads that went well, `failures` all that went well."""
 
 
 class Tracing(Settings, frozen=True):

@@ -67,3 +67,11 @@ class UnknownTool(EmbeddedError):
     def __init__(self, tool: str, known: Iterable[str]) -> None:
         super().__init__(f"There is no Kafka tool {tool!r} here. Known: {', '.join(sorted(known))}.")
         self.tool = tool
+
+
+class ToolFailed(EmbeddedError):
+    """One of Kafka's tools has not done its work; it has told why on stderr."""
+
+    def __init__(self, tool: str, said: str) -> None:
+        super().__init__(f"Kafka's tool {tool!r} has not answered; it said: {said.strip() or 'nothing'}")
+        self.tool = tool

@@ -3,11 +3,12 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
-from usercenter.embedded import java, kafka_jars
-from usercenter.embedded.errors import UnknownTool
+from usercenter.embedded import java, java_client, kafka_jars
+from usercenter.embedded.errors import ToolFailed, UnknownTool
 
 MAIN_CLASSES = {
     "broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
@@ -19,23 +20,47 @@ MAIN_CLASSES = {
     "topics": "org.apache.kafka.tools.TopicCommand",
 }
 BOOTSTRAP = "--bootstrap-server"
+SETTINGS = "--command-config"
+NOTHING: Mapping[str, str] = MappingProxyType({})
+_NAMES_SERVERS = frozenset({BOOTSTRAP, "--bootstrap-controller"})
+_NAMES_SETTINGS = frozenset({SETTINGS, "--consumer.config", "--producer.config"})
 
 
-def run_tool(tool: str, arguments: list[str], *, brokers: list[str]) -> int:
+def run_tool(tool: str, arguments: list[str], *, brokers: list[str], librdkafka: Mapping[str, str] = NOTHING) -> int:
     """Run the tool on our own stdin, stdout and stderr until it ends; answers its exit code.
 
-    Blocks; Ctrl-C goes to the tool, which ends in its own way. `brokers` are used where the arguments name none.
-    Fetches the jars if they are not there. Raises UnknownTool, PartUnavailable.
+    Blocks; Ctrl-C goes to the tool, which ends in its own way. `brokers`, and how our clients log in there
+    (`librdkafka`), are used where the arguments name none. Fetches the jars if they are not there. Raises UnknownTool,
+    PartUnavailable, and OSError when a certificate cannot be read.
     """
+    with _called(tool, arguments, brokers, librdkafka) as command, _interrupts_left_to_the_tool():
+        return subprocess.call(command)  # noqa: S603 - a class of ours, and the arguments of the person who calls
+
+
+def output(tool: str, arguments: list[str], *, brokers: list[str], librdkafka: Mapping[str, str] = NOTHING) -> str:
+    """What the tool writes to stdout. Blocks until it ends. Raises ToolFailed, and what `run_tool` raises."""
+    with _called(tool, arguments, brokers, librdkafka) as command:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    if done.returncode:
+        raise ToolFailed(tool, done.stderr or done.stdout)
+    return done.stdout
+
+
+@contextmanager
+def _called(tool: str, arguments: list[str], brokers: list[str], librdkafka: Mapping[str, str]) -> Iterator[list[str]]:
+    """The command line, as long as its settings are there."""
     if tool not in MAIN_CLASSES:
         raise UnknownTool(tool, MAIN_CLASSES)
-    named = any(argument.split("=")[0] in (BOOTSTRAP, "--bootstrap-controller") for argument in arguments)
-    at_brokers = [] if named else [BOOTSTRAP, ",".join(brokers)]
+    named = {argument.split("=")[0] for argument in arguments}
+    at_brokers = [] if named & _NAMES_SERVERS else [BOOTSTRAP, ",".join(brokers)]
     jars = kafka_jars.fetch_blocking(lambda line: print(line, file=sys.stderr))  # noqa: T201 - a command's own output
     options = ("-Xmx256m", *java.SHORT_RUN, *java.logging("error"))
-    command = java.command(java.program(), jars, MAIN_CLASSES[tool], *at_brokers, *arguments, options=options)
-    with _interrupts_left_to_the_tool():
-        return subprocess.call(command)  # noqa: S603 - a class of ours, and the arguments of the person who calls
+    login = NOTHING if named & (_NAMES_SETTINGS | _NAMES_SERVERS) else librdkafka  # a password is for our brokers alone
+    with java_client.settings_file(login) as file:
+        settings = [SETTINGS, str(file)] if file else []
+        yield java.command(
+            java.program(), jars, MAIN_CLASSES[tool], *at_brokers, *settings, *arguments, options=options
+        )
 
 
 @contextmanager

@@ -64,14 +64,17 @@ class BrokerWatch:
 
     async def keep(self) -> None:
         """Look again and again until cancelled."""
-        admin = AdminClient(client_settings(self._kafka) | {"error_cb": self._note_cause}, logger=client_logger())
+        admin = self._client()
         while True:
             await asyncio.to_thread(self.look, admin)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     def look_once(self) -> KafkaState:
         """Ask once, with a client of its own. Blocks a few seconds at most."""
-        return self.look(AdminClient(client_settings(self._kafka), logger=client_logger()))
+        return self.look(self._client())
+
+    def _client(self) -> AdminClient:
+        return AdminClient(client_settings(self._kafka) | {"error_cb": self._note_cause}, logger=client_logger())
 
     def look(self, admin: AdminClient) -> KafkaState:
         """Ask once and remember the answer; logs when it differs from the one before. Blocks a few seconds at most."""

@@ -1,12 +1,5 @@
-"""One look at brokers, topics and groups, taken in a process of its own.
+"""One look at brokers, topics and groups, taken by a child (`messaging/apart.py`)."""
 
-librdkafka may abort the whole process when a connection ends just as an admin client asks for a group (found by the
-fault suite with 2.16, as `eonce->refcnt > 0`; reported there as issue 4605). The service must not die of a look, so the
-child is given the question on stdin, answers on stdout, and dies instead.
-"""
-
-import asyncio
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
@@ -14,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from usercenter.config.model import Kafka
-from usercenter.messaging import consumer_groups, topics
+from usercenter.messaging import apart, consumer_groups, topics
 from usercenter.messaging.client import BrokerFailure
 from usercenter.messaging.consumer_groups import ConsumerGroup
 from usercenter.messaging.onlooker import PATIENCE_SECONDS, Clients, Onlooker
@@ -65,25 +58,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 async def look(question: Question) -> Answer:
     """Ask the brokers, in a child. A child that dies or takes a minute is an answer with an error; it never raises."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the service, which then ends the child
-    )
     try:
-        async with asyncio.timeout(_CHILD_SECONDS):
-            said, _ = await child.communicate(msgspec.json.encode(question))
-        return msgspec.json.decode(said, type=Answer)
-    except TimeoutError:
-        return Answer(error=f"no answer within {_CHILD_SECONDS:g} s")
-    except msgspec.DecodeError:
-        return Answer(error=f"the process that looked ended with {child.returncode}")
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
+        return await apart.asked(__name__, question, Answer, timeout_seconds=_CHILD_SECONDS)
+    except apart.Unanswered as error:
+        return Answer(error=str(error))
 
 
 def ask(question: Question) -> Answer:
@@ -147,11 +125,5 @@ def _group(clients: Clients, name: str, left_out: list[LeftOut]) -> list[Consume
         return []
 
 
-def main() -> None:
-    """What the child runs."""
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    sys.stdout.buffer.write(msgspec.json.encode(ask(question)))
-
-
 if __name__ == "__main__":
-    main()
+    apart.answering(Question, ask)

@@ -73,7 +73,8 @@ class Consumer:
         self._deliveries = Deliveries(group, handle)
         self._gaps = Gaps(group, topic, metrics)
         self._in_hand: Delivery | None = None
-        self._troubles = Troubles(clock or SystemClock(), doing="read")
+        self._clock = clock or SystemClock()
+        self._troubles = Troubles(self._clock, doing="read")
         self._problem: str | None = None
         self._make_client = make_client
         self._client: confluent_kafka.Consumer | None = None
@@ -217,7 +218,7 @@ class Consumer:
             return
         self._problem = None
         self._troubles.went_well(self.topic)
-        for end in delivery.ends():
+        for end in delivery.ends(self._clock.now()):
             try:
                 consumer.store_offsets(offsets=[end])
             except confluent_kafka.KafkaException as error:  # given away meanwhile: its new owner meets the inbox

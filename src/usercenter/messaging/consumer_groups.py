@@ -6,7 +6,7 @@ keeps the last answer).
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import confluent_kafka
 import msgspec
@@ -14,6 +14,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
 
 from usercenter.config.model import Kafka
+from usercenter.messaging import commits
 from usercenter.messaging.client import client_logger, client_settings
 from usercenter.messaging.onlooker import EARLIEST, LATEST, Spot, list_offsets, records_at, written_at
 
@@ -31,6 +32,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     committed: int | None
     """The offset of the next record to be read; None when nothing was ever committed."""
+    committed_at: datetime | None = None
+    """When that was, as our consumers note it beside the offset; None for the groups of others."""
     earliest: int
     next: int
     """Where the next record will be written."""
@@ -70,6 +73,11 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
     def oldest_unread_at(self) -> datetime | None:
         """When the first record was written that the group has not read."""
         return min((place.oldest_unread_at for place in self.places if place.oldest_unread_at), default=None)
+
+    @property
+    def committed_at(self) -> datetime | None:
+        """When it has last committed anything."""
+        return max((place.committed_at for place in self.places if place.committed_at), default=None)
 
 
 def names(kafka: Kafka) -> dict[str, str]:
@@ -141,28 +149,38 @@ def _ask_committed(admin: AdminClient, name: str, timeout_seconds: float) -> Any
     ]
 
 
-def _committed(answer: Any) -> dict[Spot, int]:
-    return {(each.topic, each.partition): each.offset for each in answer.topic_partitions if each.offset >= 0}
+class _Commit(NamedTuple):
+    offset: int
+    at: datetime | None
+
+
+def _committed(answer: Any) -> dict[Spot, _Commit]:
+    return {
+        (each.topic, each.partition): _Commit(each.offset, commits.moment_of(each.metadata))
+        for each in answer.topic_partitions
+        if each.offset >= 0
+    }
 
 
 def _places(
     members: Sequence[Member],
-    committed: Mapping[Spot, int],
+    committed: Mapping[Spot, _Commit],
     earliest: Mapping[Spot, int],
     latest: Mapping[Spot, int],
 ) -> list[Place]:
     held = {spot: member.client_id for member in members for spot in member.partitions}
     found = []
     for spot in sorted({*committed, *held}):
-        low, high, position = earliest[spot], latest[spot], committed.get(spot)
+        low, high, last = earliest[spot], latest[spot], committed.get(spot)
         found.append(
             Place(
                 topic=spot[0],
                 partition=spot[1],
-                committed=position,
+                committed=last.offset if last else None,
+                committed_at=last.at if last else None,
                 earliest=low,
                 next=high,
-                lag=max(0, high - max(low, position if position is not None else low)),
+                lag=max(0, high - max(low, last.offset if last else low)),
                 member=held.get(spot),
             )
         )

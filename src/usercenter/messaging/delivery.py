@@ -3,12 +3,14 @@
 import asyncio
 import concurrent.futures
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import structlog
 from confluent_kafka import TopicPartition
 
 from usercenter.db import DatabaseUnavailable, Signal, is_transient
+from usercenter.messaging import commits
 from usercenter.messaging.batch import Received
 from usercenter.messaging.stops import Stopped
 
@@ -50,10 +52,10 @@ class Delivery(NamedTuple):
         """Where it begins on each partition."""
         return [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._first.items()]
 
-    def ends(self) -> list[TopicPartition]:
-        """Where each partition goes on behind it."""
-        last = {(each.topic, each.partition): each.offset for each in self.batch}
-        return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
+    def ends(self, moment: datetime) -> list[TopicPartition]:
+        """Where each partition goes on behind it, with the moment beside it (`messaging/commits.py`)."""
+        last, text = {(each.topic, each.partition): each.offset for each in self.batch}, commits.note(moment)
+        return [TopicPartition(topic, partition, offset + 1, text) for (topic, partition), offset in last.items()]
 
     @property
     def _first(self) -> dict[tuple[str, int], int]:

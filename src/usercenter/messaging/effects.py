@@ -73,6 +73,8 @@ class Effects:
 
     async def leave(self, handler: Outside, items: Sequence[Item]) -> None:
         """Leave it to the task runner. Raises what the handler's choice of lanes raises."""
+        if handler.only_if is not None and not handler.only_if(self._context):
+            return
         if handler.lanes is None or not items:
             self.later += [Later(handler, item) for item in items]
             return

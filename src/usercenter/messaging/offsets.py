@@ -8,6 +8,7 @@ and the inbox knows what was handled already.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Final
 
 import confluent_kafka
@@ -16,6 +17,7 @@ from confluent_kafka import TopicPartition
 
 from usercenter.config.model import Kafka
 from usercenter.db import Database
+from usercenter.messaging import commits
 from usercenter.messaging.client import client_logger, client_settings
 
 log = structlog.get_logger()
@@ -83,4 +85,5 @@ def _all_partitions(consumer: confluent_kafka.Consumer, topic: str) -> list[Topi
 
 def _start_of(consumer: confluent_kafka.Consumer, partition: TopicPartition, start: str) -> TopicPartition:
     low, high = consumer.get_watermark_offsets(partition, timeout=TIMEOUT_SECONDS)
-    return TopicPartition(partition.topic, partition.partition, high if start == "latest" else low)
+    moment = commits.note(datetime.now(UTC))
+    return TopicPartition(partition.topic, partition.partition, high if start == "latest" else low, moment)

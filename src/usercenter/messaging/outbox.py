@@ -4,21 +4,25 @@ A row is written in the transaction of the change and deleted once Kafka has ack
 that Debezium's outbox event router reads, so CDC can take the relay's place without a change of schema.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from usercenter.db import Transaction
-from usercenter.events import Event, encode, headers_of
+from usercenter.db import Database, Parameters, Transaction
+from usercenter.events import Event, encode, encode_headers
 from usercenter.messaging.causes import carried_from
 from usercenter.messaging.shards import shard_of
 from usercenter.points import reached
 
 SIGNAL: Final = "outbox"
 """Set after a commit that wrote here; the relay of the same process waits for it."""
+
+
+Ask = Callable[[LiteralString, Parameters], Awaitable[list[Any]]]
+"""Puts a query: `Transaction.fetch_all`, or `Database.run_alone` where nothing else is to be in the transaction."""
 
 
 class Row(NamedTuple):
@@ -31,7 +35,6 @@ class Row(NamedTuple):
     type: str
     payload: bytes
     headers: dict[str, str]
-    created_at: datetime
 
 
 class RawMessage(NamedTuple):
@@ -64,14 +67,12 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
             event.type,
             event.stream,
             encode(event),
-            msgspec.json.encode(
-                headers_of(event, traceparent=traceparent or carried_from(event.causation_id))
-            ).decode(),
+            encode_headers(event, traceparent=traceparent or carried_from(event.causation_id)).decode(),
             shard_of(event.user_id),
         )
         for event in events
     ]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
     reached("outbox.added")
 
@@ -83,21 +84,29 @@ async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
     rows = [
         (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
     ]
-    await tx.execute(_ADD_RAW, _columns(rows))
+    await tx.send(_ADD_RAW, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
 
 async def waiting(
-    tx: Transaction, *, shards: Sequence[int], beside: Sequence[int], held_keys: Sequence[str], limit: int
+    ask: Ask, *, shards: Sequence[int], beside: Sequence[int], held_keys: Sequence[str], limit: int
 ) -> list[Row]:
     """The oldest rows of these shards, without those already in hand (`beside`) and the keys on hold."""
-    rows = await tx.fetch_all(_WAITING, (list(shards), list(beside), list(held_keys), limit))
-    return [Row._make((*row[:6], _headers(row[6]), row[7])) for row in rows]
+    rows = await ask(_WAITING, (list(shards), list(beside), list(held_keys), limit))
+    return [
+        Row(position, shard, stream, key, type_, payload, _headers(headers))
+        for position, shard, stream, key, type_, payload, headers in rows
+    ]
+
+
+async def remove_alone(database: Database, positions: Sequence[int]) -> None:
+    """Forget rows that Kafka has acknowledged, in a transaction of their own."""
+    await database.run_alone(_REMOVE, (list(positions),))
 
 
 async def remove(tx: Transaction, positions: Sequence[int]) -> int:
     """Forget rows that Kafka has acknowledged; returns how many were still there, for another relay may be first."""
-    return (await tx.execute("delete from outbox where position = any(%s)", (list(positions),))).rowcount
+    return (await tx.execute(_REMOVE, (list(positions),))).rowcount
 
 
 async def depth(tx: Transaction) -> tuple[int, datetime | None]:
@@ -133,8 +142,10 @@ select id, stream, key, type, payload, headers::json, shard from unnest(
 ) with ordinality as e (id, stream, key, type, payload, headers, shard, n) order by n
 """
 
+_REMOVE: Final = "delete from outbox where position = any(%b::bigint[])"
+
 _WAITING: Final = """
-select position, shard, aggregatetype, aggregateid, type, payload, headers::text, created_at from outbox
+select position, shard, aggregatetype, aggregateid, type, payload, headers::text from outbox
 where shard = any(%b::smallint[]) and position <> all(%b::bigint[]) and aggregateid <> all(%b::text[])
 order by position limit %s
 """

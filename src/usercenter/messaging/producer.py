@@ -6,8 +6,9 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 import confluent_kafka
 import structlog
@@ -21,6 +22,11 @@ log = structlog.get_logger()
 
 Receipt = tuple[Any, confluent_kafka.KafkaError | None, int | None, int | None]
 """The token given to `send`, the error or None, and where the message lies: partition and offset."""
+
+_MANY: Final = 100
+_GATHER_SECONDS: Final = 0.002
+"""With more than so many on their way, receipts are gathered for so long: what follows them goes to the broker in
+batches then, and the two threads seldom wait for each other. A thousand messages a second know nothing of it."""
 
 _OF_BATCHES = frozenset({confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE, confluent_kafka.KafkaError.INVALID_RECORD})
 _PERMANENT = _OF_BATCHES | {confluent_kafka.KafkaError._INVALID_ARG}  # noqa: SLF001  # the library's public constant
@@ -83,17 +89,13 @@ class Producer:
         self._thread = threading.Thread(target=self._poll, name="kafka-producer", daemon=True)
         self._thread.start()
 
-    def send(self, token: Any, *, topic: str, key: str, value: bytes, headers: Mapping[str, str]) -> bool:
+    def send(self, token: Any, *, topic: str, key: str, value: bytes, headers: dict[str, Any]) -> bool:
         """Hand over one message; never blocks. False means that the queue is full: nothing was taken, come back later.
 
         Every message taken gets exactly one receipt, sooner or (by the delivery timeout) later.
         """
-
-        def report(error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message) -> None:
-            self._report((token, error, message.partition(), message.offset()))
-
         try:
-            self._producer.produce(topic, value, key, headers={**headers}, on_delivery=report)
+            self._producer.produce(topic, value, key, headers=headers, on_delivery=partial(self._delivered, token))
         except BufferError:
             return False
         except confluent_kafka.KafkaException as error:
@@ -119,6 +121,8 @@ class Producer:
     def _poll(self) -> None:
         while not self._stopping.is_set():
             self._serve(self._producer.poll, 0.1)
+            if len(self._producer) > _MANY:
+                self._stopping.wait(_GATHER_SECONDS)
 
     def _serve(self, call: Callable[[float], Any], seconds: float) -> None:
         """Let the client library report. It raises a fatal error here, once; the receipts tell of it as well."""
@@ -126,6 +130,11 @@ class Producer:
             call(seconds)
         except confluent_kafka.KafkaException as error:
             log.error("kafka.producer_broken", error=error.args[0].str(), next="it is replaced")
+
+    def _delivered(
+        self, token: Any, error: confluent_kafka.KafkaError | None, message: confluent_kafka.Message
+    ) -> None:
+        self._report((token, error, message.partition(), message.offset()))
 
     def _report(self, receipt: Receipt) -> None:
         self._receipts.append(receipt)
@@ -135,8 +144,7 @@ class Producer:
 
     def _hand_over(self) -> None:
         self._is_told = False
-        receipts = []
-        while self._receipts:
-            receipts.append(self._receipts.popleft())
+        arrived = self._receipts.popleft
+        receipts = [arrived() for _ in range(len(self._receipts))]
         if receipts:
             self._on_receipts(receipts)

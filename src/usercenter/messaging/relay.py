@@ -31,7 +31,7 @@ from usercenter.tracing import UNTRACED, Tracing, trace_of, traceparent_in
 log = structlog.get_logger()
 
 _HOLD_SECONDS: Final = 1.0
-_BATCHES_IN_HAND: Final = 3
+_BATCHES_IN_HAND: Final = 6
 
 
 class Relay:
@@ -65,6 +65,7 @@ class Relay:
         self._acknowledged: list[Row] = []
         self._refused: list[tuple[Row, str]] = []
         self._alone: set[int] = set()
+        self._has_all = False  # the last fetch left nothing behind
         self._is_full = False
         self._is_broken = False
         self._is_closing = False
@@ -102,37 +103,37 @@ class Relay:
             log.warning("outbox.not_deleted", messages=len(self._acknowledged), next="sent again under the same ids")
 
     async def _turn(self) -> bool:
-        """One round: delete what arrived, and meanwhile fetch what is new. Says whether to wait for news now."""
+        """One round: delete what arrived, and meanwhile send what is new. Says whether to wait for news now."""
         if self._is_broken:
             await self._replace_producer()
         self._tell_ends()
-        settled, rows = await asyncio.gather(self._settle(), self._fetch(), return_exceptions=True)
-        if isinstance(settled, BaseException):
-            raise settled
-        if isinstance(rows, BaseException):
-            raise rows
+        for outcome in await asyncio.gather(self._settle(), self._send_more(), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return self._is_full or self._has_all
+
+    async def _send_more(self) -> None:
+        """Fetch what is new and send it at once, whatever else this turn waits for."""
+        rows = await self._fetch()
+        self._has_all = len(rows) < self._settings.batch_messages
         for row in rows:
             if self._hand.admit(row):
                 self._send(row)
-        return self._is_full or len(rows) < self._settings.batch_messages
 
     async def _fetch(self) -> list[Row]:
-        room = self._settings.batch_messages * _BATCHES_IN_HAND - len(self._hand)
-        owned = self._leases.owned()
+        owned, room = self._leases.owned(), self._settings.batch_messages * _BATCHES_IN_HAND - len(self._hand)
         if room < self._settings.batch_messages or not owned:
             return []
-        closed = self._hand.closed_keys()
-        async with self._database.transaction() as tx:
-            return await outbox.waiting(
-                tx,
-                shards=sorted(owned),
-                beside=self._hand.positions(),
-                held_keys=closed,
-                limit=self._settings.batch_messages,
-            )
+        return await outbox.waiting(
+            self._database.run_alone,
+            shards=sorted(owned),
+            beside=self._hand.positions(),
+            held_keys=self._hand.closed_keys(),
+            limit=self._settings.batch_messages,
+        )
 
     def _send(self, row: Row) -> None:
-        if self._is_closing or row.shard not in self._leases.owned():  # a process that was frozen stops here
+        if self._is_closing or not self._leases.is_ours(row.shard):  # a process that was frozen stops here
             self._hand.put_back(row)
             return
         topic = self._topics.get(row.stream)
@@ -171,8 +172,7 @@ class Relay:
         self._wake.set()
 
     def _send_next(self, key: str) -> None:
-        row = self._hand.next_of(key)
-        if row is not None:
+        if (row := self._hand.next_of(key)) is not None:
             self._send(row)
 
     def _single_producer(self) -> Producer:
@@ -196,23 +196,24 @@ class Relay:
         if not acknowledged and not refused:
             return
         try:
-            async with self._database.transaction() as tx:
-                await outbox.remove(tx, [row.position for row in acknowledged])
-                await self._bury(tx, refused)
+            await outbox.remove_alone(self._database, [row.position for row in acknowledged])
+            if refused:
+                async with self._database.transaction() as tx:
+                    await self._bury(tx, refused)
         except BaseException:
             self._acknowledged += acknowledged
             self._refused += refused
             raise
         ended = [*acknowledged, *(row for row, _ in refused)]
         self._hand.forget(ended)
-        self._alone.difference_update(row.position for row in ended)
+        if self._alone:
+            self._alone.difference_update(row.position for row in ended)
         for (stream, type_), number in Counter((row.stream, row.type) for row in acknowledged).items():
             self._metrics.produced.labels(self._topics[stream], type_).inc(number)
 
     async def _bury(self, tx: Transaction, refused: Sequence[tuple[Row, str]]) -> None:
         for row, error in refused:
-            is_first = await outbox.remove(tx, [row.position])  # not if it was another relay, or a commit unheard of
-            if is_first:
+            if await outbox.remove(tx, [row.position]):  # not if it was another relay, or a commit unheard of
                 await dead_letters.add_unsendable(tx, row, topic=self._topics[row.stream], error=error)
 
     def _tell(self, receipts: Sequence[Receipt]) -> None:

@@ -4,7 +4,7 @@ Everything here blocks and asks the brokers; call it from a thread.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import confluent_kafka
@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from usercenter.config.model import Kafka
+from usercenter.messaging import commits
 from usercenter.messaging.client import client_logger, client_settings
 from usercenter.messaging.consumer_groups import TIMEOUT_SECONDS, Place, describe
 from usercenter.messaging.onlooker import list_offsets
@@ -62,7 +63,8 @@ def plan(kafka: Kafka, name: str, start: Start) -> list[Move]:
 
 def move(kafka: Kafka, name: str, moves: Sequence[Move]) -> None:
     """Let the group go on there. Raises GroupBusy when somebody has joined meanwhile, KafkaException."""
-    offsets = [TopicPartition(each.topic, each.partition, each.to) for each in moves]
+    moment = commits.note(datetime.now(UTC))
+    offsets = [TopicPartition(each.topic, each.partition, each.to, moment) for each in moves]
     error = _alter(kafka, ConsumerGroupTopicPartitions(name, offsets))
     if error is None:
         return

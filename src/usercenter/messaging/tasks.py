@@ -18,6 +18,8 @@ from usercenter.messaging.shards import shard_of
 
 SIGNAL: Final = "tasks"
 """Set after a commit that added tasks; the runner of the same process waits for it."""
+SETS_SIGNAL: Final = "tasks.sets"
+"""The same, for the tasks that are done in sets (`messaging/sets.py`): a signal wakes one who waits."""
 
 Lane = tuple[str, UUID]
 """Handler and user: what is kept in order."""
@@ -102,8 +104,9 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     if not tasks:
         return
     rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
+    tx.wake_after_commit(SETS_SIGNAL)
 
 
 async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collection[UUID]) -> set[Lane]:

@@ -1,5 +1,6 @@
 """The statements about users and sessions. None of them commits."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -7,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from usercenter.db import Transaction
+from usercenter.db import Database, Transaction
 from usercenter.users.model import Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
@@ -58,6 +59,14 @@ async def find(tx: Transaction, user_id: UUID) -> User | None:
     """The user with this id; one that was deleted is none."""
     row = await tx.fetch_one(f"select {_COLUMNS} from users where id = %s and status <> 'deleted'", (user_id,))
     return _user(row) if row else None
+
+
+async def find_all(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
+    """Those of these users that are there; deleted ones are not."""
+    rows = await tx.fetch_all(
+        f"select {_COLUMNS} from users where id = any(%b::uuid[]) and status <> 'deleted'", (list(user_ids),)
+    )
+    return [_user(row) for row in rows]
 
 
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
@@ -234,18 +243,20 @@ async def end_sessions(
     return cursor.rowcount
 
 
-async def find_by_session(tx: Transaction, *, user_id: UUID, session_id: UUID, now: datetime) -> User | None:
-    """The user, if this session of theirs is open."""
-    row = await tx.fetch_one(
-        f"""
-        select {_COLUMNS} from users where id = %s and exists (
-            select 1 from sessions s
-            where s.id = %s and s.user_id = users.id and s.ended_at is null and s.expires_at > %s
-        )
-        """,
-        (user_id, session_id, now),
-    )
-    return _user(row) if row else None
+async def owners_of(database: Database, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, User]:
+    """The active users whose sessions these are, by session; of those sessions that are open.
+
+    One statement outside of any transaction. Raises DatabaseUnavailable.
+    """
+    rows = await database.read_alone(_OWNERS, (list(session_ids), now))
+    return {row[0]: _user(row[1:]) for row in rows}
+
+
+_OWNERS: Final = f"""
+    select s.id, {", ".join(f"u.{column}" for column in User.__struct_fields__)}
+    from sessions s join users u on u.id = s.user_id
+    where s.id = any(%s) and s.ended_at is null and s.expires_at > %s and u.status = 'active'
+"""
 
 
 def _user(row: tuple[Any, ...]) -> User:

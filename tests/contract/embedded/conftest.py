@@ -1,5 +1,6 @@
 """One set of parts for all tests of this folder that do not break it for good."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,14 +12,12 @@ from usercenter.embedded.parts import Running, running
 
 
 @pytest_asyncio.fixture(scope="session")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    config = Config(
-        embedded=Embedded(
-            is_enabled=True, data_dir=str(tmp_path_factory.mktemp("parts")), kafka=EmbeddedKafka(heap_mb=192)
-        )
-    )
-    async with running(config, announce=print) as running_parts:
-        yield running_parts
+async def parts() -> AsyncIterator[Running]:
+    # Not pytest's own folder: each other pytest of root that starts closes it to PostgreSQL's user.
+    with tempfile.TemporaryDirectory(prefix="usercenter-parts-") as folder:
+        embedded = Embedded(is_enabled=True, data_dir=folder, kafka=EmbeddedKafka(heap_mb=192))
+        async with running(Config(embedded=embedded), announce=print) as running_parts:
+            yield running_parts
 
 
 @pytest.fixture

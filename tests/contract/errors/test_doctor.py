@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from wire import make_topics, native_client
 
 from usercenter.config.model import Kafka
+from usercenter.embedded import kafka_tools
 
 
 async def checks(world: World, kafka: Kafka) -> dict[str, dict[str, Any]]:
@@ -53,3 +54,45 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
         lambda found: not any("not allowed" in each["says"] for each in found.values()),
         what="the end of what is missing",
     )
+
+
+async def test_a_wrong_password_is_named_and_not_taken_for_a_broker_that_is_away(world: World, guarded: Kafka) -> None:
+    mistyped = replace(guarded, librdkafka=guarded.librdkafka | {"sasl.password": "mistyped"})
+
+    kafka = (await checks(world, mistyped))["kafka"]
+    said = await command(replace(world.config, kafka=mistyped), "brokers", "--live")
+
+    assert kafka["state"] == "unreachable"
+    assert "Authentication failed" in kafka["says"]
+    assert "the password" in kafka["next_step"]
+    assert said.status == 3
+    assert "Authentication failed" in said.rest
+    assert "mistyped" not in said.rest + json.dumps(kafka)
+
+
+async def test_kafkas_own_tools_log_in_as_our_clients_do(world: World, guarded: Kafka, rights: Any) -> None:
+    await make_topics(world)
+    await asyncio.to_thread(_write_one, world.config.kafka)
+    topic = guarded.topics.user_events
+    rights.grant("topic", "read", "describe")
+    asked = await asyncio.to_thread(
+        kafka_tools.output, "topics", ["--list"], brokers=guarded.brokers, librdkafka=guarded.librdkafka
+    )
+    assert topic in asked.splitlines()
+
+
+async def test_a_topic_is_described_with_its_bytes_on_request(world: World) -> None:
+    await make_topics(world)
+    await asyncio.to_thread(_write_one, world.config.kafka)
+    topic = world.config.kafka.topics.user_events
+
+    said = await command(world.config, "topics", "describe", topic, "--sizes", "--json")
+    shown = await command(world.config, "topics", "describe", topic, "--sizes")
+
+    assert said.status == 0, said
+    sizes = json.loads(said.data)["bytes"]
+    assert sorted(sizes) == ["0", "1", "2"]
+    ((_, size),) = sizes["0"].items()
+    assert 50 < size < 500, "one small record"
+    assert shown.data.splitlines()[0].endswith("bytes")
+    assert shown.data.splitlines()[1].endswith(f" {size}")

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 
 import confluent_kafka
 import pytest
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from wire import Handler, consuming, librdkafka, make_topics, native_client, with_consumer, write
 
 from usercenter.config.model import Kafka
-from usercenter.messaging import offsets
+from usercenter.messaging import consumer_groups, offsets
 
 PROTOCOLS = {
     "eager": {"assignment_strategy": "roundrobin"},
@@ -48,6 +49,17 @@ async def test_offsets_are_committed_only_after_the_batch_was_handled(kafka: Kaf
         handler.may_end.set()
         await eventually(lambda: committed(kafka), lambda offset: offset == 2, what="the commit")
     assert handler.values == [b"1", b"2"]
+
+
+async def test_whoever_describes_the_group_is_told_when_it_committed(kafka: Kafka) -> None:
+    began = datetime.now(UTC)
+    async with consuming(kafka, Handler()):
+        await write(kafka, [("a", b"1")])
+        await eventually(lambda: committed(kafka), lambda offset: offset == 1, what="the commit")
+        group = await asyncio.to_thread(consumer_groups.describe, kafka, kafka.group_id)
+    at = group.committed_at
+    assert at is not None
+    assert began - timedelta(milliseconds=1) <= at <= datetime.now(UTC)
 
 
 async def test_a_batch_that_fails_is_handled_again_before_anything_that_came_later(kafka: Kafka) -> None:

@@ -44,6 +44,7 @@ async def test_a_group_is_described_with_its_lag_and_since_when(kafka: Kafka) ->
 
     (place,) = group.places
     assert (group.state, group.members, group.lag) == ("empty", [], WRITTEN - READ)
+    assert group.committed_at is None, "another client has committed, and left no moment"
     assert (place.topic, place.partition, place.committed) == (kafka.topics.user_events, 0, READ)
     assert (place.earliest, place.next) == (0, WRITTEN)
     assert group.oldest_unread_at == BEFORE + timedelta(minutes=READ)
@@ -74,9 +75,12 @@ async def test_a_reset_goes_where_it_is_told_and_only_when_it_is_told(
     assert (planned.committed, planned.to) == (READ, expected)
     assert await _committed(kafka) == READ
 
+    began = datetime.now(UTC)
     await asyncio.to_thread(resets.move, kafka, kafka.group_id, [planned])
 
     assert await _committed(kafka) == expected
+    group = await asyncio.to_thread(consumer_groups.describe, kafka, kafka.group_id)
+    assert (group.committed_at or BEFORE) >= began - timedelta(milliseconds=1)
 
 
 async def test_a_running_group_is_not_moved(kafka: Kafka) -> None:

@@ -26,7 +26,7 @@ def of_logins(*handlers: Any) -> Group:
 
 async def _published(world: World) -> list[Row]:
     async with world.database.transaction() as tx:
-        return await outbox.waiting(tx, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
+        return await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
 
 
 async def test_a_task_that_is_given_up_is_published_with_all_that_is_known_of_it(desk: Desk) -> None:

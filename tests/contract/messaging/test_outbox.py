@@ -72,7 +72,7 @@ async def test_events_are_read_in_the_order_of_the_calls(world: World) -> None:
     async with world.database.transaction() as tx:
         await outbox.add(tx, *(logged_in(user, sequence) for sequence in range(1, 51)))
         await outbox.add(tx, logged_in(user, 51))
-        rows = await outbox.waiting(tx, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
+        rows = await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
     assert [row.headers["ce_sequence"] for row in rows] == [str(number) for number in range(1, 52)]
 
 
@@ -97,9 +97,9 @@ async def test_rows_in_hand_on_hold_or_of_other_shards_are_not_read(world: World
     messages[0], messages[1] = (each._replace(shard=messages[3].shard) for each in messages[:2])
     async with world.database.transaction() as tx:
         await outbox.add_raw(tx, messages)
-        (first, *_) = await outbox.waiting(tx, shards=[messages[3].shard], beside=[], held_keys=[], limit=1)
+        (first, *_) = await outbox.waiting(tx.fetch_all, shards=[messages[3].shard], beside=[], held_keys=[], limit=1)
         rows = await outbox.waiting(
-            tx, shards=[messages[3].shard], beside=[first.position], held_keys=["held"], limit=10
+            tx.fetch_all, shards=[messages[3].shard], beside=[first.position], held_keys=["held"], limit=10
         )
     assert first.key == "in hand"
     assert [row.key for row in rows] == ["free"]
@@ -108,7 +108,7 @@ async def test_rows_in_hand_on_hold_or_of_other_shards_are_not_read(world: World
 async def test_a_removed_row_is_gone_and_removing_it_again_says_so(world: World) -> None:
     async with world.database.transaction() as tx:
         await outbox.add_raw(tx, [raw("a", b"1"), raw("a", b"2")])
-        rows = await outbox.waiting(tx, shards=range(SHARDS), beside=[], held_keys=[], limit=10)
+        rows = await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=10)
         positions = [row.position for row in rows]
         assert await outbox.remove(tx, positions[:1]) == 1
         assert await outbox.remove(tx, positions) == 1

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from harness import eventually
 
 from usercenter.db import DatabaseUnavailable
 from usercenter.messaging.batch import Received
+from usercenter.messaging.commits import moment_of
 from usercenter.messaging.delivery import Deliveries
 from usercenter.messaging.stops import Stopped
 
@@ -27,7 +29,10 @@ async def test_a_handled_batch_says_where_each_partition_begins_and_goes_on() ->
     assert await asyncio.to_thread(delivery.ends_within, 10)
     assert delivery.is_handled
     assert {(each.partition, each.offset) for each in delivery.starts()} == {(0, 5), (1, 40)}
-    assert {(each.partition, each.offset) for each in delivery.ends()} == {(0, 7), (1, 43)}
+    moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    ends = delivery.ends(moment)
+    assert {(each.partition, each.offset) for each in ends} == {(0, 7), (1, 43)}
+    assert {moment_of(each.metadata) for each in ends} == {moment}
 
 
 async def test_it_concerns_the_partitions_of_its_messages() -> None:

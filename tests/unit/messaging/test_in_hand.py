@@ -14,7 +14,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def row(position: int, key: str = "a", shard: int = 0) -> Row:
-    return Row(position, shard, "user_events", key, "user.logged_in", b"{}", {}, START)
+    return Row(position, shard, "user_events", key, "user.logged_in", b"{}", {})
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What the doctor looks at on Kafka: each broker by each of its addresses, topics, groups, and what we may do there.
 
-Everything here blocks; call it from a thread. Nothing is written to a topic: that we may write is asked, not tried.
+A child looks (`messaging/apart.py`). Nothing is written to a topic: that we may write is asked, not tried.
 """
 
 import socket
@@ -9,40 +9,70 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import confluent_kafka
-from confluent_kafka import TopicCollection
+import msgspec
+from confluent_kafka import KafkaError, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 
 from usercenter.config.model import Kafka
-from usercenter.messaging import consumer_groups, topics
+from usercenter.messaging import apart, consumer_groups, topics
 from usercenter.messaging.client import client_logger, client_settings, topics_by_stream
 from usercenter.messaging.consumer_groups import ConsumerGroup, GroupMissing
-from usercenter.messaging.groups import Group
 from usercenter.messaging.operations.doctor import SKEW_SECONDS, Check, fine, unreachable, wrong
 from usercenter.messaging.topics import Topic, TopicMissing
 
 _TIMEOUT_SECONDS: Final = 3.0
+_CHILD_SECONDS: Final = 120.0
 _TOPIC_RIGHTS: Final = (AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE)
 _GROUP_RIGHTS: Final = (AclOperation.READ, AclOperation.DESCRIBE)
 _GRANT: Final = "grant it to the user that `kafka.librdkafka` logs in as: kafka-acls --add"
 _ADDRESS: Final = "start it, or correct `kafka.brokers`, the broker's `advertised.listeners`, the name or the firewall"
+_TELLING: Final = {
+    KafkaError._AUTHENTICATION: "correct the user, the password or `sasl.mechanism` in `kafka.librdkafka`",  # noqa: SLF001
+    KafkaError._SSL: "correct the `ssl.*` settings and `security.protocol` in `kafka.librdkafka`",  # noqa: SLF001
+}
+"""Causes that say more than that nobody answers, and what to do."""
 
 
-def look_at_kafka(kafka: Kafka, groups: Sequence[Group]) -> list[Check]:
-    """All of it; only the brokers when none of them answers."""
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child is asked."""
+
+    kafka: Kafka
+    groups: list[str]
+    """Names of ours."""
+
+
+async def look_at_kafka(kafka: Kafka, groups: Sequence[str]) -> list[Check]:
+    """All of it, looked at by a child; only the brokers when none of them answers. A child that dies is a finding."""
+    question = Question(kafka=kafka, groups=list(groups))
+    try:
+        return await apart.asked(__name__, question, list[Check], timeout_seconds=_CHILD_SECONDS)
+    except apart.Unanswered as error:
+        return [unreachable("kafka", str(error), "usercenter brokers --live; then once more: usercenter doctor")]
+
+
+def _look(question: Question) -> list[Check]:
+    kafka, causes = question.kafka, list[confluent_kafka.KafkaError]()
     found = list(_configured(kafka))
-    admin = AdminClient(client_settings(kafka), logger=client_logger())
+    admin = AdminClient(client_settings(kafka) | {"error_cb": causes.append}, logger=client_logger())
     try:
         metadata = admin.list_topics(timeout=_TIMEOUT_SECONDS)
     except confluent_kafka.KafkaException as error:
-        reason = f"no broker of {', '.join(kafka.brokers)} answers: {error.args[0].str()}"
-        return [*found, unreachable("kafka", reason, "start a broker, or correct `kafka.brokers`")]
+        admin.poll(0)  # the cause comes by a call back
+        return [*found, _unanswering(kafka, error.args[0], causes)]
     for broker in metadata.brokers.values():
         found += _advertised(kafka, broker.id, str(broker.host), broker.port)
     for name in topics_by_stream(kafka).values():
         found += _asked(f"topic {name}", lambda name=name: _topic(kafka, admin, name))
-    for group in groups:
-        found += _asked(f"group {group.name}", lambda group=group: _group(kafka, admin, group))
+    for group in question.groups:
+        found += _asked(f"group {group}", lambda group=group: _group(kafka, admin, group))
     return found
+
+
+def _unanswering(kafka: Kafka, error: KafkaError, causes: Sequence[KafkaError]) -> Check:
+    """No broker answers: as the cause says, if the client knows one that says more."""
+    cause = next((each for each in causes if each.code() in _TELLING), error)
+    says = f"no broker of {', '.join(kafka.brokers)} answers: {cause.str()}"
+    return unreachable("kafka", says, _TELLING.get(cause.code(), "start a broker, or correct `kafka.brokers`"))
 
 
 def _configured(kafka: Kafka) -> Iterator[Check]:
@@ -123,17 +153,17 @@ def _shape(kafka: Kafka, topic: Topic) -> Iterator[Check]:
         yield fine(name, says)
 
 
-def _group(kafka: Kafka, admin: AdminClient, group: Group) -> Iterator[Check]:
-    name = f"group {group.name}"
+def _group(kafka: Kafka, admin: AdminClient, group: str) -> Iterator[Check]:
+    name = f"group {group}"
     try:
-        found = consumer_groups.describe(kafka, group.name, looks_for_oldest=False)
+        found = consumer_groups.describe(kafka, group, looks_for_oldest=False)
     except GroupMissing:
         yield wrong(name, "has never read anything", "usercenter run --roles worker")
         return
     yield _reading(name, found)
     described: Any = admin.describe_consumer_groups(
-        [group.name], include_authorized_operations=True, request_timeout=topics.TIMEOUT_SECONDS
-    )[group.name]
+        [group], include_authorized_operations=True, request_timeout=topics.TIMEOUT_SECONDS
+    )[group]
     yield from _rights(name, described.result().authorized_operations, _GROUP_RIGHTS)
 
 
@@ -169,3 +199,7 @@ def _refused(name: str, error: confluent_kafka.KafkaError) -> Check:
     if "AUTHORIZATION" in error.name():
         return wrong(name, f"not allowed: {error.str()}", f"{_GRANT} …")
     return unreachable(name, error.str(), "usercenter brokers")
+
+
+if __name__ == "__main__":
+    apart.answering(Question, _look)

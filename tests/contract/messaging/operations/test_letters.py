@@ -19,7 +19,7 @@ from usercenter.messaging.shards import SHARDS, shard_of
 
 async def _outbox(office) -> list[Row]:
     async with office.world.database.transaction() as tx:
-        return await outbox.waiting(tx, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
+        return await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
 
 
 async def test_a_users_lane_is_redone_in_its_order_while_new_events_arrive(office) -> None:
@@ -212,11 +212,11 @@ class TestLettersThatKafkaRefused:
             await letters.retry(office.database, await office.select(), returns=office.returns(), by="ops")
 
         [again] = await _outbox(office)
-        assert again._replace(position=0, created_at=row.created_at) == row._replace(position=0)
+        assert again._replace(position=0) == row._replace(position=0)
         assert again.shard == shard_of(event.user_id)
 
     async def test_a_topic_that_is_configured_no_more_is_named(self, office) -> None:
-        row = Row(1, 0, "old", "key", "x.y", b"{}", {}, login().timestamp)
+        row = Row(1, 0, "old", "key", "x.y", b"{}", {})
         async with office.world.database.transaction() as tx:
             await dead_letters.add_unsendable(tx, row, topic="old.topic", error="too large")
 
