@@ -2,9 +2,11 @@
 
 glibc gives each of up to eight threads for each core a heap of its own, and keeps in it what was free once; the Kafka
 client has a dozen threads. And it learns from the first large block that is freed to take such blocks from the heap,
-where they stay: a batch's lists, the buffers of a connection. Other C libraries have no such settings.
+where they stay: a batch's lists, the buffers of a connection. What is free between others it gives back when it is told to
+alone. Other C libraries have no such settings.
 """
 
+import asyncio
 import ctypes
 import os
 from typing import Final
@@ -14,6 +16,7 @@ _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
 _LARGE_BYTES: Final = 131_072
 _ARENAS: Final = 2
+_GIVE_BACK_EVERY_SECONDS: Final = 5.0
 
 
 def keep_little(*, is_hashing: bool) -> bool:
@@ -29,3 +32,17 @@ def keep_little(*, is_hashing: bool) -> bool:
     if not is_hashing:
         wanted |= {_MMAP_THRESHOLD: _LARGE_BYTES, _TRIM_THRESHOLD: _LARGE_BYTES}
     return all(mallopt(name, value) for name, value in wanted.items())
+
+
+def give_back() -> None:
+    """Give back every page that is free. Takes a few milliseconds, in which other threads may wait for memory."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+async def keep_giving_back() -> None:
+    """Do that now and then, until cancelled: what one burst of work needed is not kept until the next one."""
+    while True:
+        await asyncio.sleep(_GIVE_BACK_EVERY_SECONDS)
+        await asyncio.to_thread(give_back)

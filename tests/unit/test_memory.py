@@ -50,3 +50,21 @@ def test_a_process_that_hashes_keeps_its_large_blocks() -> None:
     _, kilobytes = told(PROGRAM.replace("is_hashing=False", "is_hashing=True"))
 
     assert int(kilobytes) > 30_000
+
+
+@glibc
+def test_what_is_free_between_others_goes_back_when_it_is_told_to() -> None:
+    program = """
+from usercenter import memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4
+blocks = [bytearray(20_000) for _ in range(3_000)]
+kept = blocks[::100]
+del blocks
+before = resident()
+memory.give_back()
+print(True, before - resident())
+"""
+    _, kilobytes = told(program)
+
+    assert int(kilobytes) > 30_000
