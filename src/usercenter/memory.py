@@ -2,8 +2,8 @@
 
 glibc gives each of up to eight threads for each core a heap of its own, and keeps in it what was free once; the Kafka
 client has a dozen threads. And it learns from the first large block that is freed to take such blocks from the heap,
-where they stay: a batch's lists, the buffers of a connection. What is free between others it gives back when it is told to
-alone. Other C libraries have no such settings.
+where they stay: a batch's lists, the buffers of a connection. What is free between others it gives back
+only when it is told to. Other C libraries have no such settings.
 """
 
 import asyncio
