@@ -13,7 +13,6 @@ from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.tasks import Lane, Waiting
 
 EARLY_SECONDS: Final = 0.02
-_SUSPECTED_AFTER_CRASHES: Final = 2  # one is bad luck: a deployment that is killed has hundreds of tasks in hand
 
 
 class Intake:
@@ -72,7 +71,7 @@ class Intake:
             elif (seconds := queued.get(task.lane) or self._too_many(task, held)) is not None:
                 queued[task.lane] = too_many[task.position] = seconds
             else:
-                is_suspect = task.crashes >= _SUSPECTED_AFTER_CRASHES
+                is_suspect = task.crashes >= tasks.SUSPECTED_AFTER_CRASHES
                 held[task.handler] += self._lanes.offer(task.lane, task.position, is_suspect=is_suspect)
         return late, too_many
 

@@ -21,6 +21,9 @@ SIGNAL: Final = "tasks"
 SETS_SIGNAL: Final = "tasks.sets"
 """The same, for the tasks that are done in sets (`messaging/sets.py`): a signal wakes one who waits."""
 
+SUSPECTED_AFTER_CRASHES: Final = 2
+"""One is bad luck: a deployment that is killed has hundreds of tasks in hand."""
+
 Lane = tuple[str, UUID]
 """Handler and user: what is kept in order."""
 

@@ -268,3 +268,25 @@ def test_only_handlers_with_a_function_for_many_are_done_in_sets(outside_world: 
 
     several: Any = outside_world.group().handlers[UserLoggedIn][0]
     assert list(in_sets({"plain": outside(plain), "send": several})) == ["send"]
+
+
+async def test_what_is_suspected_of_having_ended_processes_has_no_other_task_in_hand_beside_it(desk: Desk) -> None:
+    suspect, others, beside = login(), [login() for _ in range(5)], list[int]()
+
+    async def send(event: Event, context: Context) -> None:
+        if event.id == suspect.id:
+            (row,) = await desk.world.rows("select sum(attempts)::int from tasks where crashes = 0")
+            beside.append(row[0])
+
+    async def send_all(events: Sequence[Event], context: Context) -> None:
+        assert suspect.id not in {event.id for event in events}
+
+    handler: Any = outside(send, together=send_all)
+    group = Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+    await desk.router(group).handle(messages(*others[:3], suspect, *others[3:]))
+    async with desk.database.transaction() as tx:
+        await tx.execute("update tasks set crashes = 2, attempts = 2, ended = 2 where event_id = %s", (suspect.id,))
+
+    await all_done(desk, group)
+
+    assert beside == [0]
