@@ -177,6 +177,11 @@ async def postpone(tx: Transaction, until: Mapping[int, datetime]) -> None:
     )
 
 
+async def put_off(tx: Transaction, seconds: Mapping[int, float]) -> None:
+    """Let tasks that nobody has begun come due so many seconds from now. Does not commit."""
+    await tx.execute(_PUT_OFF, (list(seconds), list(seconds.values())))
+
+
 async def claim(tx: Transaction, *, owner: UUID, positions: Collection[int]) -> list[Task]:
     """Count an attempt for each of those that may run now, and return them in the order in which they came due.
 
@@ -277,6 +282,11 @@ and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
 )
 order by next_attempt_at, position limit 1
+"""
+
+_PUT_OFF: Final = """
+update tasks t set next_attempt_at = now() + make_interval(secs => p.seconds)
+from unnest(%b::bigint[], %b::float8[]) as p (position, seconds) where t.position = p.position
 """
 
 _CLAIM: Final = """
