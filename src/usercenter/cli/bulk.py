@@ -7,7 +7,7 @@ import msgspec
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import chosen, say
-from usercenter.cli.terminal import plain, short, show, show_json, show_table
+from usercenter.cli.terminal import fitting, plain, show, show_json, show_table
 from usercenter.messaging.operations import letter_queries, views
 from usercenter.messaging.operations.letters import Refusal, Result
 from usercenter.messaging.operations.selection import Action, Filter, Selection
@@ -78,7 +78,7 @@ def show_causes(found: list[ShownCause]) -> None:
             f"{each.first_at:%Y-%m-%d %H:%M}",
             f"{each.last_at:%Y-%m-%d %H:%M}",
             each.example,
-            short(each.error, _ERROR_WIDTH),
+            fitting(each.error, _ERROR_WIDTH),
         )
         for each in found
     ]

@@ -24,7 +24,7 @@ from usercenter.cli.operating import (
     work,
 )
 from usercenter.cli.settings import ConfigFile
-from usercenter.cli.terminal import short, show_facts, show_json, show_table
+from usercenter.cli.terminal import fitting, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
@@ -61,7 +61,7 @@ def list_(
         ("ID", "DIED", "HANDLER", "EVENT", "USER", "CAUSE", "SETTLED", "ERROR"),
         [
             (each.id, f"{each.died_at:%Y-%m-%d %H:%M:%S}", each.handler, each.event_type, each.user_id, each.cause,
-             each.settled_how or "-", short(each.error, _ERROR_WIDTH))
+             each.settled_how or "-", fitting(each.error, _ERROR_WIDTH))
             for each in found
         ],
     )  # fmt: skip

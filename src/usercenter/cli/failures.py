@@ -11,6 +11,10 @@ from usercenter.cli import CHECK_FAILED, FINE, UNREACHABLE, WRONG_USAGE
 BROKERS_ASKED: Final[list[str]] = []
 """Those of the configuration that this process's command works with, to be named when none of them answers."""
 
+DATABASES_ASKED: Final[list[str]] = []
+"""The one of that configuration, to say why it gives no connection."""
+_ASKED_AGAIN_SECONDS: Final = 3
+
 
 class CommandFailed(Exception):
     """The command did not do what it was asked to; the message says why and what to do next."""
@@ -42,10 +46,27 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> str:
     """What a person reads."""
+    from usercenter.db import DatabaseUnavailable
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
 
-    return advice.told(error, brokers=BROKERS_ASKED) if isinstance(error, BrokerFailure) else str(error)
+    if isinstance(error, BrokerFailure):
+        return advice.told(error, brokers=BROKERS_ASKED)
+    if isinstance(error, DatabaseUnavailable) and (reason := _why_no_database()):
+        return f"{error}\n  {reason}"
+    return str(error)
+
+
+def _why_no_database() -> str | None:
+    """What PostgreSQL, or the way to it, says to one more attempt: host and reason."""
+    import psycopg
+
+    for url in DATABASES_ASKED:
+        try:
+            psycopg.connect(url, connect_timeout=_ASKED_AGAIN_SECONDS).close()
+        except psycopg.Error as error:
+            return " ".join(str(error).split())
+    return None
 
 
 def _status(error: Exception) -> int | None:
@@ -53,7 +74,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
     from usercenter.db import DatabaseUnavailable
-    from usercenter.embedded.errors import EmbeddedError
+    from usercenter.embedded.errors import EmbeddedError, NothingRunning, ToolFailed
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
     from usercenter.messaging.apart import Unanswered
@@ -73,7 +94,7 @@ def _status(error: Exception) -> int | None:
         return WRONG_USAGE
     if isinstance(error, BrokerFailure):
         return UNREACHABLE if advice.is_absence(error) else CHECK_FAILED
-    if isinstance(error, DatabaseUnavailable | Unanswered):
+    if isinstance(error, DatabaseUnavailable | NothingRunning | ToolFailed | Unanswered):
         return UNREACHABLE
     if isinstance(
         error,

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NO_KEY: Final = (
+    "tokens.private_key is not set, and what is done with users' work needs the service's own: name its file in "
+    "USERCENTER_TOKENS__PRIVATE_KEY_FILE"
+)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -101,7 +105,10 @@ def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
     async def run() -> T:
         from usercenter.bootstrap import workshop
 
-        async with workshop(of_running(path)) as parts:
+        settings = of_running(path)
+        if not settings.tokens.private_key:
+            raise CommandFailed(_NO_KEY, status=WRONG_USAGE)
+        async with workshop(settings) as parts:
             return await job(parts)
 
     return asyncio.run(run())

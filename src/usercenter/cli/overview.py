@@ -53,8 +53,14 @@ def seen(
         say(f"as the service saw it {kept.seconds:.0f} s ago; --live asks the brokers now")
         return Seen(what=found, at=kept.overview.taken_at, seconds=kept.seconds, is_live=False)
     if not is_live:
-        say("asked the brokers: " + ("the last look has not this in it" if kept else "no worker has looked lately"))
+        say(f"asked the brokers: {_why_not(kept)}")
     return Seen(what=asyncio.run(ask()), at=datetime.now(UTC), seconds=0.0, is_live=True)
+
+
+def _why_not(kept: "Aged | None") -> str:
+    if kept is None:
+        return "no worker has looked lately"
+    return "the last look has not this in it" if kept.overview.cluster else "the last look reached none of them"
 
 
 async def _latest(config: "Config") -> "Aged | None":

@@ -1,6 +1,7 @@
 """The configuration of a command."""
 
 import importlib
+import logging
 import os
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from usercenter.cli.failures import BROKERS_ASKED, CommandFailed
+from usercenter.cli.failures import BROKERS_ASKED, DATABASES_ASKED, CommandFailed
 from usercenter.config import Config, Loaded, load
 
 DEFAULT_FILE: Final = Path("configs/config.yaml")
@@ -36,9 +37,11 @@ def of_running(path: Path | None) -> Config:
 
     config = loaded(path).config
     logs.configure(replace(config.logging, file="", level="error"))
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # each of its attempts; the failure says why, once
     if config.embedded.is_enabled:
         config = embedded_parts().attached(config)
     BROKERS_ASKED[:] = config.kafka.brokers
+    DATABASES_ASKED[:] = [config.database.url]
     return config
 
 

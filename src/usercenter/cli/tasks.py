@@ -24,7 +24,7 @@ from usercenter.cli.operating import (
     work,
 )
 from usercenter.cli.settings import ConfigFile
-from usercenter.cli.terminal import short, show, show_facts, show_json, show_table
+from usercenter.cli.terminal import fitting, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
@@ -68,7 +68,7 @@ def list_(
                 each.user_id,
                 each.attempts,
                 f"{each.next_attempt_at:%Y-%m-%d %H:%M:%S}",
-                short(each.error or "", _ERROR_WIDTH),
+                fitting(each.error or "", _ERROR_WIDTH),
             )
             for each in found
         ],

@@ -1,7 +1,9 @@
 """What is printed: data for people with nothing in it that a terminal would obey, and data for programs."""
 
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +22,11 @@ def short(text: str, length: int) -> str:
     """As `plain`, cut to so many characters."""
     shown = plain(text)
     return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def fitting(text: str, length: int) -> str:
+    """As `short` on a terminal; whoever reads elsewhere gets all of it."""
+    return short(text, length) if sys.stdout.isatty() else plain(text)
 
 
 def plain_lines(text: str) -> str:
@@ -43,10 +50,17 @@ def show_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Rows in columns as wide as they must be; nothing at all when there are none."""
     if not rows:
         return
-    texts = [list(head), *([plain(str("" if cell is None else cell)) for cell in row] for row in rows)]
+    texts = [list(head), *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(row[number]) for row in texts) for number in range(len(head))]
     for row in texts:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    """As a table has it; moments to the second, for they are all UTC."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return plain(str("" if value is None else value))
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

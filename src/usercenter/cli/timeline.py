@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import By, Json, Limit, Unmasked, say, who, work
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, short, show, show_json
+from usercenter.cli.terminal import fitting, plain, show, show_json
 from usercenter.cli.user import Name, id_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _show(entry: "Entry", *, has_attempts: bool, has_event: bool) -> None:
     for step in entry.steps:
         show(plain(f"      {step.state:<16} {step.handler}  ({step.group})"))
         if step.error is not None and step.state != "done":
-            show(f"{'':<23}{short(step.error, _ERROR_WIDTH)}")
+            show(f"{'':<23}{fitting(step.error, _ERROR_WIDTH)}")
         if has_attempts and (tried := _tried(step)):
             show(f"{'':<23}{plain(tried)}")
 
