@@ -37,6 +37,7 @@ class Door(NamedTuple):
 
     url: str
     files: dict[str, Path]
+    pid: int
 
     async def load(self, route: str, connections: int, *, seconds: float = _SECONDS) -> Load:
         """Requests to one route for so long, all of them answered as they should be."""
@@ -66,7 +67,8 @@ async def opened(ground: Ground, users: int) -> AsyncIterator[Door]:
                 "me": tokens[1:],
                 "list": tokens[:1],
             }
-            yield Door(process.url, {route: written(each, Path(folder, route)) for route, each in lines.items()})
+            files = {route: written(each, Path(folder, route)) for route, each in lines.items()}
+            yield Door(process.url, files, process.process.pid)
 
 
 async def by_the_product(ground: Ground, number: int) -> dict[str, float]:

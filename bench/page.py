@@ -25,6 +25,18 @@ Stored = Mapping[str, Any]
 """A result as `report.write` keeps it."""
 
 
+_FLAMES: Final = {
+    "flame-relay.svg": "the relay, from the outbox to Kafka",
+    "flame-consume.svg": "the consumer and its handlers, from Kafka to the effects",
+    "flame-me.svg": "`GET /me` over 8 connections",
+}
+_ABOUT_FLAMES: Final = """## Where the time goes
+
+Flame graphs by py-spy (`python -m bench --flames`): the wider a frame, the more of the samples in which a thread ran
+Python in it. Open one by itself to search in it and to look closer.
+"""
+
+
 def write(
     *, order: Sequence[str] = (), results: Path = RESULTS, page: Path = PAGE, pictures: Path | None = PICTURES
 ) -> Path:
@@ -42,7 +54,12 @@ def write(
         for each in found:
             path = drawing.draw(each, pictures)
             drawn[each["measure"]] = str(path.relative_to(page.parent))
-    page.write_text(text(found, reasons=reasons, pictures=drawn), encoding="utf-8")
+    flames = (
+        [(pictures / name).relative_to(page.parent) for name in _FLAMES if (pictures / name).exists()]
+        if pictures
+        else []
+    )
+    page.write_text(text(found, reasons=reasons, pictures=drawn, flames=flames), encoding="utf-8")
     return page
 
 
@@ -53,13 +70,20 @@ def stored(folder: Path, order: Sequence[str] = ()) -> list[Stored]:
     return sorted(found, key=lambda each: places.get(each["measure"], len(places)))
 
 
-def text(results: Sequence[Stored], *, reasons: Mapping[str, Mapping[str, str]], pictures: Mapping[str, str]) -> str:
+def text(
+    results: Sequence[Stored],
+    *,
+    reasons: Mapping[str, Mapping[str, str]],
+    pictures: Mapping[str, str],
+    flames: Sequence[Path] = (),
+) -> str:
     """The page. `reasons` say, by measure and by the words of a goal, why it is not reached."""
     if not results:
         return f"{_HEAD}\nNothing has been measured yet.\n"
     parts = [_HEAD, _goals(results, reasons)]
     parts += [_measure(each, pictures.get(each["measure"])) for each in results]
-    return "\n".join([*parts, _machines(results)])
+    drawn = [f"- [{_FLAMES[path.name]}]({path})" for path in flames]
+    return "\n".join([*parts, *([_ABOUT_FLAMES, *drawn, ""] if drawn else []), _machines(results)])
 
 
 def _goals(results: Sequence[Stored], reasons: Mapping[str, Mapping[str, str]]) -> str:

@@ -8,9 +8,10 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import Any, Final, LiteralString, TypeVar
+from typing import Final, LiteralString, TypeVar
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -19,13 +20,27 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from usercenter.columns import Column
 from usercenter.config.model import Database as Settings
 from usercenter.points import reached
+from usercenter.transaction import IDLE_SECONDS, Parameters, Transaction
+
+__all__ = [
+    "TRANSIENT",
+    "Database",
+    "DatabaseUnavailable",
+    "OutcomeUnknown",
+    "Parameters",
+    "Signal",
+    "Transaction",
+    "is_cancelled",
+    "is_lost",
+    "is_transient",
+]
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 _LOST_WITH_THE_TRANSACTION = (
     psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen, or very busy, in a transaction
@@ -50,7 +65,6 @@ _CONNECTION: Final = {
     "tcp_user_timeout": "25000",
 }
 """What a connection is asked for where `database.url` says nothing else."""
-_IDLE_IN_TRANSACTION_SECONDS: Final = 30
 
 
 class DatabaseUnavailable(Exception):
@@ -119,58 +133,6 @@ class _Connection(psycopg.AsyncConnection[TupleRow]):
             line.shutdown(socket.SHUT_RDWR)
 
 
-class Transaction:
-    """An open transaction. Whoever gets one may read and write, and must not commit."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
-        self.connection = connection
-        self._to_wake: set[str] = set()
-
-    async def execute(self, query: LiteralString, parameters: Parameters = None) -> psycopg.AsyncCursor[TupleRow]:
-        """Run one statement."""
-        return await self.connection.execute(query, parameters)
-
-    async def fetch_one(self, query: LiteralString, parameters: Parameters = None) -> TupleRow | None:
-        """The first row, or None."""
-        return await (await self.connection.execute(query, parameters)).fetchone()
-
-    async def fetch_all(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
-        """All rows."""
-        return await (await self.connection.execute(query, parameters)).fetchall()
-
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """What fails inside is undone, and the transaction goes on; wake-ups of the failed part are forgotten."""
-        before = set(self._to_wake)
-        try:
-            async with self.connection.transaction():
-                yield
-        except BaseException:
-            self._to_wake = before
-            raise
-
-    @asynccontextmanager
-    async def together(self) -> AsyncIterator[None]:
-        """Statements in the block whose results nobody reads go to PostgreSQL in one trip; errors come at its end."""
-        async with self.connection.pipeline():
-            yield
-
-    async def allow_pauses(self, seconds: float) -> None:
-        """Let this transaction be idle for so long between two statements; without it PostgreSQL ends it after 30 s."""
-        if seconds >= _IDLE_IN_TRANSACTION_SECONDS:
-            milliseconds = str(int(seconds * 1000))
-            await self.execute("select set_config('idle_in_transaction_session_timeout', %s, true)", (milliseconds,))
-
-    def wake_after_commit(self, signal: str) -> None:
-        """Set this signal of the database once the commit has succeeded."""
-        self._to_wake.add(signal)
-
-    @property
-    def to_wake(self) -> frozenset[str]:
-        """The signals that the commit will set."""
-        return frozenset(self._to_wake)
-
-
 class Database:
     """A pool of connections to one PostgreSQL, and the signals of this process about it."""
 
@@ -186,10 +148,12 @@ class Database:
             open=False,
             name="usercenter",
             configure=self._configure,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "prepare_threshold": 1},  # the pool goes round: 5 would be many
         )
         self._signals: dict[str, Signal] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self.tell: Callable[[Collection[UUID]], Awaitable[None]] | None = None
+        """What is told the users of `Transaction.tell_after_commit`, before `transaction` ends; must not raise."""
 
     async def open(self) -> None:
         """Start the pool; does not wait for PostgreSQL, which may come later."""
@@ -214,16 +178,21 @@ class Database:
         Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way;
         OutcomeUnknown when it is lost with the commit under way.
         """
-        async with self._connection(patience_seconds) as connection:
-            async with connection.transaction():
-                tx = Transaction(connection)
-                yield tx
-                connection.is_committing = True
-            connection.is_committing = False
-            if tx.to_wake:
-                reached("outbox.committed")
-            for name in tx.to_wake:
-                self.signal(name).set()
+        to_tell: frozenset[UUID] = frozenset()
+        try:
+            async with self._connection(patience_seconds) as connection:
+                async with connection.transaction():
+                    tx = Transaction(connection)
+                    yield tx
+                    connection.is_committing, to_tell = True, tx.to_tell
+                connection.is_committing = False
+                if tx.to_wake:
+                    reached("outbox.committed")
+                for name in tx.to_wake:
+                    self.signal(name).set()
+        finally:
+            if to_tell and self.tell:
+                await self.tell(to_tell)
 
     async def run_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
         """One statement that is a transaction of its own, and its rows: one trip to PostgreSQL instead of three.
@@ -234,6 +203,15 @@ class Database:
             connection.is_committing = True
             cursor = await connection.execute(query, parameters, binary=True)
             return await cursor.fetchall() if cursor.description else []
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """For one statement that reads: it is a transaction of its own, in one trip to PostgreSQL instead of three.
+
+        Raises DatabaseUnavailable as `transaction` does; nothing is stored, so no outcome is unknown.
+        """
+        async with self._connection() as connection:
+            yield Transaction(connection)
 
     @asynccontextmanager
     async def _connection(self, patience_seconds: float | None = None) -> AsyncIterator[_Connection]:
@@ -271,7 +249,8 @@ class Database:
     async def _configure(self, connection: _Connection) -> None:
         """A process that stops in the middle of a transaction must not keep its locks from the others."""
         connection.patience_seconds = self._patience_seconds
-        await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_SECONDS}s'")
+        connection.adapters.register_dumper(list, Column)
+        await connection.execute(f"set idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
 
     async def is_reachable(self) -> bool:
         """Whether a statement can be run right now."""
@@ -306,8 +285,8 @@ def is_cancelled(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may simply be repeated. What is too large for PostgreSQL (class 54) will stay too large."""
-    if (getattr(error, "sqlstate", None) or "").startswith("54"):
-        return False
+    if (getattr(error, "sqlstate", None) or "").startswith("54") or isinstance(error, psycopg.errors.PipelineAborted):
+        return False  # the last one says only that a statement before it has failed
     return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
 
 

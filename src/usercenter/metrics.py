@@ -4,6 +4,9 @@ A service builds one `Metrics` at its start and hands it down; there is no globa
 process (as in the tests) keep their figures apart.
 """
 
+from bisect import bisect_left
+from collections import Counter as Counted
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -15,6 +18,17 @@ from usercenter import measures
 from usercenter.measures import Measure
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Distribution(Histogram):
+    """A histogram that takes many observations at once: a batch has hundreds, each of which costs two locks alone."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Observe each of them."""
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        self._sum.inc(sum(amounts))
+        for bucket, number in Counted(bisect_left(self._upper_bounds, amount) for amount in amounts).items():
+            self._buckets[bucket].inc(number)
 
 
 class Metrics:
@@ -87,9 +101,11 @@ class Metrics:
         _check(measure, "gauge")
         return Gauge(measure.name, measure.meaning, measure.labels, registry=self.registry)
 
-    def _histogram(self, measure: Measure) -> Histogram:
+    def _histogram(self, measure: Measure) -> Distribution:
         _check(measure, "histogram")
-        return Histogram(measure.name, measure.meaning, measure.labels, buckets=measure.buckets, registry=self.registry)
+        return Distribution(
+            measure.name, measure.meaning, measure.labels, buckets=measure.buckets, registry=self.registry
+        )
 
 
 def _check(measure: Measure, kind: str) -> None:

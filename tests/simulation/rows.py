@@ -68,6 +68,9 @@ class Rows:
         """Statements sent together; here they are as quick alone."""
         yield
 
+    async def cancel_safe(self) -> None:
+        """Nothing is under way: each statement has ended when it returns."""
+
     def commit(self) -> None:
         """Make it visible to all."""
         for (table, key), row in self._writes.items():

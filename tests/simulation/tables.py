@@ -184,6 +184,16 @@ async def _postpone(connection: Rows, parameters: Any) -> int:
     return len(changed)
 
 
+async def _put_off(connection: Rows, parameters: Any) -> int:
+    seconds = dict(zip(*parameters, strict=True))
+    changed = await connection.change(
+        "tasks",
+        seconds,
+        lambda row: {**row, "next_attempt_at": connection.now + timedelta(seconds=seconds[row["position"]])},
+    )
+    return len(changed)
+
+
 async def _claim(connection: Rows, parameters: Any) -> Cursor:
     positions, owner = parameters
     claimed = []
@@ -423,6 +433,7 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "insert into group_stops": _stop,
     "select group_name, reason": _stopped,
     "update tasks t set next_attempt_at = p.until": _postpone,
+    "update tasks t set next_attempt_at = now()": _put_off,
     "update tasks t set attempts = attempts + 1": _claim,
     "update tasks set attempts = attempts - 1": _unclaim,
     "delete from tasks where position = any": _finish,

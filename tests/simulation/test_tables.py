@@ -136,6 +136,8 @@ class Walk:
         if late:
             await self._ask(lambda tx: tasks.postpone(tx, late))
         positions = [each.position for each, when in due if not when]
+        if self._random.random() < 0.1:
+            await self._ask(lambda tx: tasks.put_off(tx, dict.fromkeys(positions, LATE)))
         is_claimed = self._random.random() < 0.9
         claimed = await self._both.ask(
             lambda tx: tasks.claim(tx, owner=OWNER if is_claimed else UUID(int=1), positions=positions)

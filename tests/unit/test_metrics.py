@@ -49,3 +49,18 @@ def test_the_page_in_docs_is_what_the_command_prints() -> None:
     assert printed.stdout == (ROOT / "docs" / "metrics.md").read_text(), (
         "run `usercenter metrics docs > docs/metrics.md`"
     )
+
+
+def test_many_observations_at_once_are_the_same_as_one_by_one() -> None:
+    amounts = [0.0, 0.001, 0.005, 0.3, 7.0, 1e9]
+    together, alone = Metrics(), Metrics()
+
+    together.effect_delay.labels("send").observe_all(amounts)
+    for amount in amounts:
+        alone.effect_delay.labels("send").observe(amount)
+
+    assert _of(together, "usercenter_effect_delay_seconds") == _of(alone, "usercenter_effect_delay_seconds")
+
+
+def _of(metrics: Metrics, name: str) -> list[str]:
+    return [line for line in metrics.text().decode().splitlines() if line.startswith(name)]

@@ -1,4 +1,4 @@
-"""The outermost layer: every request gets an id, every answer is counted, timed and logged.
+"""The outermost layer: every request gets an id, every answer is counted and timed, and logged if that is wanted.
 
 Plain ASGI around the whole application, so that answers of the router itself (404, 405) are seen as well.
 """
@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Histogram
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from uuid_utils import uuid7
 
+from usercenter.config.model import LoggedRequests
 from usercenter.metrics import Metrics
 from usercenter.tracing import HEADER, NOTHING, UNTRACED, Span, Tracing, trace_of, traceparent_in
 
@@ -34,10 +36,14 @@ _QUIET: Final = frozenset({"/live", "/ready", "/health", "/metrics"})
 class Observed:
     """Wraps an ASGI application."""
 
-    def __init__(self, application: Application, metrics: Metrics, tracing: Tracing = UNTRACED) -> None:
+    def __init__(
+        self, application: Application, metrics: Metrics, tracing: Tracing = UNTRACED, *, logged: LoggedRequests = "all"
+    ) -> None:
         self._application = application
         self._requests = metrics.requests
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._tracing = tracing
+        self._logged = logged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,13 +93,26 @@ class Observed:
         span.tell({"http.route": route, "http.response.status_code": status})
         if status >= 500:
             span.fail(str(status))
-        self._requests.labels(method, route, str(status)).observe(seconds)
-        if route not in _QUIET:
+        self._count(method, route, status, seconds)
+        if route not in _QUIET and self._is_logged(verb, status):
             log.info("http.request_answered", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
+
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """The series is looked up once for each kind of answer: that costs more than to count."""
+        kind = (method, route, status)
+        if (series := self._series.get(kind)) is None:
+            series = self._series[kind] = self._requests.labels(method, route, str(status))
+        series.observe(seconds)
+
+    def _is_logged(self, verb: str, status: int) -> bool:
+        if self._logged == "all" or status >= 400:
+            return True
+        return self._logged == "changes" and verb not in _READING
 
 
 _ALWAYS: Final = ((b"cache-control", b"no-store"),)  # every answer is personal or of the moment
 _ANSWERED_AS: Final = {"HEAD": "GET"}  # the server leaves the body out
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

@@ -18,6 +18,7 @@ from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
+from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
 from usercenter.users.reset_limits import ResetLimits
@@ -37,6 +38,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics
     passwords: Passwords
     tokens: Tokens
+    owners: Owners
     refresh_tokens: SignedTokens
     one_time_tokens: SignedTokens
     idempotency: IdempotencyKeys

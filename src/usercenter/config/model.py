@@ -76,6 +76,8 @@ class Consumer(Settings, frozen=True):
     heartbeat_interval_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
     auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    prefetch_kbytes: Annotated[int, Meta(ge=64, le=1_048_576)] = 1_024
+    """How much each group's consumer reads ahead of the batch in hand; a fetch brings a quarter of it per partition."""
     crashes: Annotated[int, Meta(ge=1, le=100)] = 3
     """An event in whose handling so many processes ended is not handled any more; it becomes a dead letter."""
 
@@ -179,6 +181,8 @@ class Cache(Settings, frozen=True):
     """`redis://host:6379/0` of Valkey or Redis; empty takes the embedded Valkey, or none where nothing is embedded."""
     ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """How long a copy lives; also the longest that a change can stay unseen if the cache could not be told of it."""
+    session_seconds: Annotated[int, Meta(ge=0, le=60)] = 2
+    """How long an API process may take a session for granted while the cache tells it of each end; 0: never."""
 
 
 class Analytics(Settings, frozen=True):
@@ -296,6 +300,9 @@ class Server(Settings, frozen=True):
     """How long a graceful stop may take in all."""
 
 
+LoggedRequests = Literal["all", "changes", "failures"]
+
+
 class Logging(Settings, frozen=True):
     """What is logged, and where to."""
 
@@ -306,6 +313,8 @@ class Logging(Settings, frozen=True):
     backups: NotNegative = 5
     each_event_up_to: NotNegative = 20
     """Kafka batches up to this size are logged message by message, larger ones by one line."""
+    requests: LoggedRequests = "changes"
+    """Which HTTP requests get a line: `changes` leaves out reads that went well, `failures` all that went well."""
 
 
 class Tracing(Settings, frozen=True):

@@ -19,7 +19,7 @@ from usercenter.events import (
     UserUpdated,
 )
 from usercenter.handlers.analytics import count_facts, publish_facts
-from usercenter.handlers.cache import refresh_cache
+from usercenter.handlers.cache import has_cache, refresh_cache, refresh_caches
 from usercenter.handlers.erasure import LACKS_RECEIPT, confirm_deletion, purge_personal_data
 from usercenter.handlers.logins import LACKS_LAST_LOGIN, LACKS_LOG_LINE, remember_last_login, write_login_log
 from usercenter.handlers.notices import ask_for_security_mail, ask_for_status_notice, tell_old_address
@@ -27,7 +27,7 @@ from usercenter.handlers.notifications import mail_lanes, send_mail, send_sms, s
 from usercenter.handlers.security import LACKS_LOG_LINE as LACKS_SECURITY_LINE
 from usercenter.handlers.security import write_security_log
 from usercenter.handlers.settings import LACKS_SETTINGS, create_settings
-from usercenter.handlers.webhooks import deliver_webhook, webhook_lanes
+from usercenter.handlers.webhooks import calls_to_a_receiver, deliver_webhook, webhook_lanes
 from usercenter.handlers.welcome import ask_for_welcome_mail
 from usercenter.messaging.groups import Group, outside, record
 from usercenter.webhooks.schedule import STANDARD
@@ -38,8 +38,9 @@ def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...
 
     Webhooks are told of those as of ours.
     """
-    facts, cache = record(publish_facts), outside(refresh_cache, replay="repeatable")
-    sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
+    facts = record(publish_facts)
+    cache = outside(refresh_cache, together=refresh_caches, only_if=has_cache, replay="repeatable")
+    sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD, concurrent=calls_to_a_receiver)
     return (
         Group(
             name=kafka.group_id,

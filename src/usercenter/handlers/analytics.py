@@ -44,9 +44,9 @@ async def publish_facts(events: Sequence[UserEvent], tx: Transaction, context: C
 async def count_facts(events: Sequence[AnalyticsFact], tx: Transaction, context: Context) -> None:
     """Add facts to the numbers by minute, hour and day; days begin at midnight in `analytics.time_zone`."""
     zone = context.service(Analytics).time_zone
-    await tx.execute(_COUNT, (zone, [event.metric for event in events], [event.occurred_at for event in events]))
+    await tx.send(_COUNT, (zone, [event.metric for event in events], [event.occurred_at for event in events]))
     active = [event for event in events if event.metric in _ACTIVE]
-    await tx.execute(_NOTE_ACTIVE, (zone, [event.user_id for event in active], [event.occurred_at for event in active]))
+    await tx.send(_NOTE_ACTIVE, (zone, [event.user_id for event in active], [event.occurred_at for event in active]))
 
 
 def _fact(event: UserEvent, pseudonyms: Pseudonyms) -> AnalyticsFact:
@@ -63,7 +63,7 @@ def _fact(event: UserEvent, pseudonyms: Pseudonyms) -> AnalyticsFact:
 _COUNT: Final = """
 insert into statistics (metric, step, bucket, value)
 select metric, step, date_trunc(step, at, %s), count(*)
-from unnest(%s::text[], %s::timestamptz[]) as e (metric, at), unnest(array['minute', 'hour', 'day']) as s (step)
+from unnest(%b::text[], %b::timestamptz[]) as e (metric, at), unnest(array['minute', 'hour', 'day']) as s (step)
 group by 1, 2, 3 order by 1, 2, 3
 on conflict (metric, step, bucket) do update set value = statistics.value + excluded.value
 """
@@ -71,6 +71,6 @@ on conflict (metric, step, bucket) do update set value = statistics.value + excl
 _NOTE_ACTIVE: Final = """
 insert into active_users (step, bucket, pseudonym)
 select distinct step, date_trunc(step, at, %s), pseudonym
-from unnest(%s::uuid[], %s::timestamptz[]) as e (pseudonym, at), unnest(array['hour', 'day']) as s (step)
+from unnest(%b::uuid[], %b::timestamptz[]) as e (pseudonym, at), unnest(array['hour', 'day']) as s (step)
 order by 1, 2, 3 on conflict do nothing
 """

@@ -61,9 +61,9 @@ async def purge_personal_data(events: Sequence[UserDeleted], tx: Transaction, co
 
     From this transaction on, other events of these users change nothing.
     """
-    await tx.execute(
+    await tx.send(
         "insert into erasures (user_id, event_id, deleted_by, purged_at) "
-        "select *, %s from unnest(%s::uuid[], %s::uuid[], %s::text[]) on conflict do nothing",
+        "select *, %s from unnest(%b::uuid[], %b::uuid[], %b::text[]) on conflict do nothing",
         (
             context.clock.now(),
             [event.user_id for event in events],
@@ -77,7 +77,7 @@ async def purge_personal_data(events: Sequence[UserDeleted], tx: Transaction, co
         "events": [event.id for event in events],
     }
     for statement in PURGES.values():
-        await tx.execute(statement, parameters)
+        await tx.send(statement, parameters)
 
 
 async def confirm_deletion(event: UserDeleted, context: Context) -> None:

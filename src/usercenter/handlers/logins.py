@@ -65,7 +65,7 @@ async def remember_last_login(events: Sequence[UserLoggedIn], tx: Transaction, c
     del context
     latest = {event.user_id: event for event in sorted(events, key=lambda event: event.occurred_at)}
     latest = dict(sorted(latest.items()))  # rows are locked in one order by all: no deadlock
-    await tx.execute(
+    await tx.send(
         "insert into last_logins (user_id, logged_in_at, ip_address) "
         "select * from unnest(%b::uuid[], %b::timestamptz[], %b::text[]) "
         "on conflict (user_id) do update set logged_in_at = excluded.logged_in_at, ip_address = excluded.ip_address "

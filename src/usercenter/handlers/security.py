@@ -17,7 +17,7 @@ async def write_security_log(events: Sequence[UserPasswordChanged], tx: Transact
     """Append each change of a password: when, from where, by whom."""
     del context
     details = [msgspec.json.encode({"actor": event.actor, "request_id": event.request_id}).decode() for event in events]
-    await tx.execute(
+    await tx.send(
         "insert into security_log (event_id, user_id, happened_at, kind, ip_address, details) "
         "select id, user_id, at, kind, ip, details::json from unnest(%b::uuid[], %b::uuid[], %b::timestamptz[], "
         "%b::text[], %b::text[], %b::text[]) as e (id, user_id, at, kind, ip, details) on conflict do nothing",

@@ -20,7 +20,7 @@ async def create_settings(events: Sequence[UserRegistered], tx: Transaction, con
     """Give each new user settings; one who has some already keeps them."""
     accounts = context.service(Accounts)
     events = sorted(events, key=lambda event: event.user_id)  # rows are locked in one order by all: no deadlock
-    await tx.execute(
+    await tx.send(
         "insert into user_settings (user_id, locale, time_zone, notifications, created_at, updated_at) "
         "select user_id, locale, %s, %s::json, at, at from unnest(%b::uuid[], %b::text[], %b::timestamptz[]) "
         "as e (user_id, locale, at) on conflict do nothing",

@@ -78,7 +78,7 @@ class Marks:
     async def close(self, tx: Transaction, messages: Iterable[Received]) -> None:
         """They are done if this transaction commits. Does not commit."""
         places = {(message.topic, message.partition) for message in messages}
-        await tx.execute(_CLOSE, self._parameters(mark for place, mark in self._ours.items() if place in places))
+        await tx.send(_CLOSE, self._parameters(mark for place, mark in self._ours.items() if place in places))
 
     async def give_back(self) -> None:
         """What was begun has not come to its end, and this process lives: it does not count. Raises nothing transient.

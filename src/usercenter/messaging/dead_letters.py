@@ -124,7 +124,7 @@ def _uuid(text: str) -> UUID | None:
 
 async def _keep(tx: Transaction, letter: DeadLetter) -> None:
     values: dict[str, Any] = letter._asdict() | {"headers": msgspec.json.encode(letter.headers).decode()}
-    await tx.execute(_KEEP, values)
+    await tx.send(_KEEP, values)
 
 
 def _message(letter: DeadLetter, stream: str) -> RawMessage:

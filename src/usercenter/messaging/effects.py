@@ -73,6 +73,8 @@ class Effects:
 
     async def leave(self, handler: Outside, items: Sequence[Item]) -> None:
         """Leave it to the task runner. Raises what the handler's choice of lanes raises."""
+        if handler.only_if is not None and not handler.only_if(self._context):
+            return
         if handler.lanes is None or not items:
             self.later += [Later(handler, item) for item in items]
             return
@@ -111,6 +113,8 @@ class Effects:
         self.failed += [Failed(handler, item, error, None) for item in items]
 
     def _free(self, handler: Record, items: Sequence[Item]) -> list[Item]:
+        if not self._busy:
+            return list(items)
         free = []
         for item in items:
             if (handler.name, item.event.user_id) in self._busy:

@@ -40,7 +40,7 @@ class Leases:
         self._gauge = metrics.leased_shards.labels(kind)
         self._shards: frozenset[int] = frozenset()
         self._trusted_until = 0.0
-        self._busy: Callable[[], AbstractSet[int]] = frozenset
+        self._busy: list[Callable[[], AbstractSet[int]]] = []
         self.changed = database.signal(f"leases.{kind}")
 
     def owned(self) -> frozenset[int]:
@@ -52,8 +52,8 @@ class Leases:
         return shard in self._shards and self._clock.monotonic() < self._trusted_until
 
     def finish_before_release(self, busy: Callable[[], AbstractSet[int]]) -> None:
-        """Name who tells which shards have work in hand: those are let go only when it is done."""
-        self._busy = busy
+        """Name one more who tells which shards have work in hand: those are let go only when it is done."""
+        self._busy.append(busy)
 
     async def keep(self) -> None:
         """Keep the heartbeat until cancelled. Survives an absent database: the lease runs out and is taken anew."""
@@ -99,7 +99,7 @@ class Leases:
     async def _let_go(self, tx: Transaction, mine: frozenset[int], surplus: int) -> frozenset[int]:
         leaving = frozenset(sorted(mine)[-surplus:])
         self._note(mine - leaving)  # no new work for them from here on
-        done = list(leaving - self._busy())
+        done = list(leaving.difference(*(busy() for busy in self._busy)))
         await tx.execute(
             "update leases set owner = null where kind = %s and owner = %s and shard = any(%s)",
             (self.kind, self.owner, done),

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from usercenter.db import Database, Parameters, Transaction
-from usercenter.events import Event, encode, headers_of
+from usercenter.events import Event, encode, encode_headers
 from usercenter.messaging.causes import carried_from
 from usercenter.messaging.shards import shard_of
 from usercenter.points import reached
@@ -67,14 +67,12 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
             event.type,
             event.stream,
             encode(event),
-            msgspec.json.encode(
-                headers_of(event, traceparent=traceparent or carried_from(event.causation_id))
-            ).decode(),
+            encode_headers(event, traceparent=traceparent or carried_from(event.causation_id)).decode(),
             shard_of(event.user_id),
         )
         for event in events
     ]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
     reached("outbox.added")
 
@@ -86,7 +84,7 @@ async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
     rows = [
         (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
     ]
-    await tx.execute(_ADD_RAW, _columns(rows))
+    await tx.send(_ADD_RAW, _columns(rows))
     tx.wake_after_commit(SIGNAL)
 
 

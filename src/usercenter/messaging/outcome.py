@@ -51,9 +51,8 @@ class Outcome(NamedTuple):
         for handler, items, seconds in self.effects.done:
             metrics.handled.labels(handler, "done").inc(len(items))
             metrics.handler_seconds.labels(handler).observe(seconds)
-            delay = metrics.effect_delay.labels(handler)
-            for item in items:
-                delay.observe(max(0.0, (now - item.event.occurred_at).total_seconds()))
+            delays = [max(0.0, (now - item.event.occurred_at).total_seconds()) for item in items]
+            metrics.effect_delay.labels(handler).observe_all(delays)
         for failed in self.effects.failed:
             name, error = failed.handler.name, type(failed.error).__name__
             metrics.handled.labels(name, "dead" if failed.wait_seconds is None else "failed").inc()

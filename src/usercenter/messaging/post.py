@@ -7,7 +7,7 @@ sent), in the background: nothing that serves people waits for it.
 import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import confluent_kafka
 import structlog
@@ -18,13 +18,14 @@ from usercenter.events import Registry
 from usercenter.messaging import offsets, topics
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
-from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
+from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name, in_sets
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.producer import Producer
 from usercenter.messaging.relay import Relay
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
+from usercenter.messaging.sets import Sets
 from usercenter.messaging.troubles import Troubles
 from usercenter.metrics import Metrics
 from usercenter.supervision import Loops
@@ -67,6 +68,7 @@ class Post:
         self._opening = Troubles(context.clock, doing="send", calm_seconds=0)
         self._relay: Relay | None = None
         self._runner: Runner | None = None
+        self._sets: Sets | None = None
         self._consumers: list[Consumer] = []
         self._leases: list[Leases] = []
 
@@ -80,7 +82,11 @@ class Post:
     def problems(self) -> list[str]:
         """What keeps this process from moving messages, Kafka's plain absence aside."""
         stuck = [f"group {each.group}: {each.problem}" for each in self._consumers if each.problem]
-        return [*self._loops.problems(), *stuck, *(self._runner.problems() if self._runner else ())]
+        stopped = [
+            *(self._runner.problems() if self._runner else ()),
+            *(self._sets.holds.problems() if self._sets else ()),
+        ]
+        return [*self._loops.problems(), *stuck, *stopped]
 
     def troubles(self) -> list[str]:
         """What keeps messages from being sent: events wait, and people are served meanwhile."""
@@ -92,11 +98,12 @@ class Post:
 
     def notes(self) -> list[str]:
         """What an operator may want to know, and what keeps nothing from working."""
-        return self._runner.notes() if self._runner else []
+        return [*(self._runner.notes() if self._runner else ()), *(self._sets.holds.notes() if self._sets else ())]
 
     def open_breakers(self) -> list[OpenBreaker]:
         """The handlers that this process leaves alone, because their other side fails."""
-        return self._runner.open_breakers() if self._runner else []
+        sets = self._sets.holds.open_breakers() if self._sets else []
+        return [*(self._runner.open_breakers() if self._runner else ()), *sets]
 
     def is_reading(self) -> bool:
         """Whether every group has a consumer here that was given its partitions."""
@@ -113,8 +120,10 @@ class Post:
         await self._loops.cancel("opening")
         await asyncio.gather(*(consumer.stop(timeout_seconds=timeout_seconds / 2) for consumer in self._consumers))
         await self._loops.cancel("tasks")
-        if self._runner:
-            await _to_the_end(self._runner.close(timeout_seconds=max(1.0, end - now())))
+        await self._loops.cancel("tasks.sets")
+        workers = [each for each in (self._runner, self._sets) if each is not None]
+        left_seconds = max(1.0, end - now())
+        await asyncio.gather(*(_to_the_end(each.close(timeout_seconds=left_seconds)) for each in workers))
         await self._loops.cancel("relay")
         if self._relay:
             await _to_the_end(self._relay.close(timeout_seconds=max(1.0, end - now())))
@@ -195,20 +204,25 @@ class Post:
 
     def _start_runner(self) -> None:
         leases = self._leases_of("tasks", self._config.tasks.lease_seconds)
-        self._runner = Runner(
-            self._config,
-            handlers=handlers_by_name(self._groups),
-            registry=self._registry,
-            database=self._database,
-            leases=leases,
-            context=self._context,
-            streams={topic: stream for stream, topic in self._topics.items()},
-            schedule=self._schedule,
-            metrics=self._metrics,
-            tracing=self._tracing,
-        )
+        handlers = handlers_by_name(self._groups)
+        together = in_sets(handlers)
+        parts: Any = {
+            "registry": self._registry,
+            "database": self._database,
+            "leases": leases,
+            "context": self._context,
+            "streams": {topic: stream for stream, topic in self._topics.items()},
+            "schedule": self._schedule,
+            "metrics": self._metrics,
+            "tracing": self._tracing,
+        }
+        alone = {name: each for name, each in handlers.items() if name not in together}
+        self._runner = Runner(self._config, handlers=alone, **parts)
+        self._sets = Sets(self._config, handlers=together, **parts)
         self._keep(leases)
         self._loops.keep("tasks", self._runner.run)
+        if together:
+            self._loops.keep("tasks.sets", self._sets.run)
 
     def _leases_of(self, kind: str, seconds: float) -> Leases:
         return Leases(

@@ -19,7 +19,7 @@ from usercenter.events import Registry
 from usercenter.messaging import causes, dead_letters, erasures, inbox, stops, tasks
 from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.begun import Mark, Marks, parted
-from usercenter.messaging.calls import NeverEnded
+from usercenter.messaging.calls import NeverEnded, call
 from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.effects import Effects, concerns_the_batch
 from usercenter.messaging.groups import Context, Group, Outside, Record, Schedule
@@ -56,7 +56,8 @@ class Router:
         self.group = group
         self._handlers = {handler.name: handler for handler in group.all_handlers()}
         limits = [each.timeout_seconds for each in self._handlers.values() if isinstance(each, Record)]
-        self._longest_pause_seconds = 1.2 * max(limits, default=0.0)  # cancelled before PostgreSQL ends it
+        self._longest_seconds = max(limits, default=None)
+        self._longest_pause_seconds = 1.2 * (self._longest_seconds or 0.0)  # cancelled before PostgreSQL ends it
         self._registry = registry
         self._database = database
         self._context = context
@@ -141,29 +142,47 @@ class Router:
             items = await erasures.without_erased(tx, items)
             broken = await erasures.without_their_bytes(tx, broken)
             by_handler = self._by_handler(items)
-            busy = await self._busy_lanes(tx, by_handler)
+            busy = await self._busy_lanes(tx, by_handler, items)
             effects = Effects(tx, self._context, schedule=self._schedule, busy=busy, tracing=self._tracing)
-            for name, handler in self._handlers.items():  # the table's order, the same in every process: no deadlock
-                if isinstance(handler, Outside):
-                    await effects.leave(handler, by_handler[name])
-                elif error is not None:
-                    effects.give_up(handler, by_handler[name], error)
-                elif is_isolating:
-                    await effects.isolate(handler, by_handler[name])
-                else:
-                    await effects.record(handler, by_handler[name])
-            letters = [self._leftovers.unread(each) for each in broken if self._keeps(each)]
-            letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
-            later = [self._leftovers.task(each) for each in effects.later]
-            fresh = [*(each.message for each in items), *(each.message for each in broken)]
-            verdicts = _verdicts(fresh, effects, letters)
-            async with tx.together():
-                await tasks.add(tx, later)
+            async with tx.running_ahead():
+                await self._have_effects(tx, effects, by_handler, is_isolating=is_isolating, error=error)
+                letters = [self._leftovers.unread(each) for each in broken if self._keeps(each)]
+                letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
+                await tasks.add(tx, [self._leftovers.task(each) for each in effects.later])
                 await dead_letters.add(tx, letters)
                 await self._marks.close(tx, batch.messages)
+                fresh = [*(each.message for each in items), *(each.message for each in broken)]
+                verdicts = _verdicts(fresh, effects, letters)
+                if not is_isolating:
+                    await self._catch_up(tx)
             await self._stop_if_too_much(tx, effects, verdicts)
             reached("batch.effects_done")
         return Outcome(self.group.name, batch, effects, letters, repeated, verdicts)
+
+    async def _have_effects(
+        self,
+        tx: Transaction,
+        effects: Effects,
+        by_handler: Mapping[str, Sequence[Item]],
+        *,
+        is_isolating: bool,
+        error: NeverEnded | None,
+    ) -> None:
+        for name, handler in self._handlers.items():  # the table's order, the same in every process: no deadlock
+            if isinstance(handler, Outside):
+                if handler.lanes is not None and not is_isolating:
+                    await self._catch_up(tx)
+                await effects.leave(handler, by_handler[name])
+            elif error is not None:
+                effects.give_up(handler, by_handler[name], error)
+            elif is_isolating:
+                await effects.isolate(handler, by_handler[name])
+            else:
+                await effects.record(handler, by_handler[name])
+
+    async def _catch_up(self, tx: Transaction) -> None:
+        """Wait for what the handlers have sent, no longer than they may take: whose it is, the isolation finds out."""
+        await call(tx.catch_up, timeout_seconds=self._longest_seconds)
 
     async def _stop_if_too_much(self, tx: Transaction, effects: Effects, verdicts: Sequence[Verdict]) -> None:
         """Decided with the batch that passes a limit: it is kept, and nothing comes after it."""
@@ -182,8 +201,9 @@ class Router:
         if not items and not broken:
             return [], [], 0
         fresh = await inbox.admit(tx, self.group.name, [*items, *broken])
+        is_all = len(fresh) == len(wanted) + len(broken)  # nearly always: none came before, and none came twice
         return (
-            [item for item in wanted if item.event.id in fresh and items[item.event.id] is item],
+            wanted if is_all else [item for item in wanted if item.event.id in fresh and items[item.event.id] is item],
             [each for id_, each in broken.items() if id_ in fresh],
             len(wanted) + len(batch.broken) - len(fresh),
         )
@@ -200,9 +220,11 @@ class Router:
                 found[handler.name].append(item)
         return found
 
-    async def _busy_lanes(self, tx: Transaction, by_handler: Mapping[str, Sequence[Item]]) -> set[Lane]:
+    async def _busy_lanes(
+        self, tx: Transaction, by_handler: Mapping[str, Sequence[Item]], items: Sequence[Item]
+    ) -> set[Lane]:
         names = [name for name in by_handler if isinstance(self._handlers[name], Record)]
-        users = {item.event.user_id for name in names for item in by_handler[name]}
+        users = {item.event.user_id for item in items}
         return await tasks.busy_lanes(tx, names, users) if names else set()
 
 
@@ -210,7 +232,7 @@ def _verdicts(messages: Sequence[Received], effects: Effects, letters: Sequence[
     """What came of each of these messages, in the order in which they were read."""
     parked = {(each.item.message.partition, each.item.message.offset) for each in effects.failed}
     dead = {(letter.partition, letter.offset) for letter in letters}
-    places = sorted((message.partition, message.offset) for message in messages)
     if not parked and not dead:
-        return [Verdict.FINE] * len(places)
+        return [Verdict.FINE] * len(messages)
+    places = sorted((message.partition, message.offset) for message in messages)
     return [Verdict.DEAD if each in dead else Verdict.PARKED if each in parked else Verdict.FINE for each in places]

@@ -18,6 +18,11 @@ from usercenter.messaging.shards import shard_of
 
 SIGNAL: Final = "tasks"
 """Set after a commit that added tasks; the runner of the same process waits for it."""
+SETS_SIGNAL: Final = "tasks.sets"
+"""The same, for the tasks that are done in sets (`messaging/sets.py`): a signal wakes one who waits."""
+
+SUSPECTED_AFTER_CRASHES: Final = 2
+"""One is bad luck: a deployment that is killed has hundreds of tasks in hand."""
 
 Lane = tuple[str, UUID]
 """Handler and user: what is kept in order."""
@@ -114,8 +119,9 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     if not tasks:
         return
     rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
-    await tx.execute(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns(rows))
     tx.wake_after_commit(SIGNAL)
+    tx.wake_after_commit(SETS_SIGNAL)
 
 
 async def busy_lanes(tx: Transaction, handlers: Collection[str], users: Collection[UUID]) -> set[Lane]:
@@ -169,6 +175,11 @@ async def postpone(tx: Transaction, until: Mapping[int, datetime]) -> None:
         "where t.position = p.position and t.next_attempt_at < p.until",
         (list(until), list(until.values())),
     )
+
+
+async def put_off(tx: Transaction, seconds: Mapping[int, float]) -> None:
+    """Let tasks that nobody has begun come due so many seconds from now. Does not commit."""
+    await tx.execute(_PUT_OFF, (list(seconds), list(seconds.values())))
 
 
 async def claim(tx: Transaction, *, owner: UUID, positions: Collection[int]) -> list[Task]:
@@ -271,6 +282,11 @@ and not exists (
     select 1 from tasks e where e.user_id = t.user_id and e.handler = t.handler and e.position < t.position
 )
 order by next_attempt_at, position limit 1
+"""
+
+_PUT_OFF: Final = """
+update tasks t set next_attempt_at = now() + make_interval(secs => p.seconds)
+from unnest(%b::bigint[], %b::float8[]) as p (position, seconds) where t.position = p.position
 """
 
 _CLAIM: Final = """

@@ -124,11 +124,13 @@ def new_country(login: Login, history: History) -> str | None:
 
 def unreachable(login: Login, history: History) -> str | None:
     """Another country than last time, and no airliner is that fast; the user's own networks (a VPN) are no journey."""
+    if login.place is None or login.place.latitude is None:
+        return None
     before = max((each for each in history if each.last <= login.at), key=lambda each: each.last, default=None)
-    if before is None or login.place is None or before.place is None or not _is_new_network(login, history):
+    if before is None or before.place is None or before.place.country == login.place.country:
         return None
     distance = _distance_km(before.place, login.place)
-    if distance is None or before.place.country == login.place.country:
+    if distance is None or not _is_new_network(login, history):
         return None
     hours = (login.at - before.last).total_seconds() / 3600
     if distance - TOLERANCE_KM <= FASTEST_KM_PER_HOUR * hours:
@@ -139,8 +141,7 @@ def unreachable(login: Login, history: History) -> str | None:
 
 def failures_before(login: Login, history: History) -> str | None:
     """Somebody guessed, and then a new device or network was right; at home it is the owner who forgot."""
-    is_elsewhere = _is_new_device(login, history) or _is_new_network(login, history)
-    if login.failures < MANY_FAILURES or not is_elsewhere:
+    if login.failures < MANY_FAILURES or not (_is_new_device(login, history) or _is_new_network(login, history)):
         return None
     return f"{login.failures} wrong passwords just before"
 

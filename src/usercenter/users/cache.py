@@ -7,6 +7,7 @@ it away costs 50 ms, those of the next seconds do not ask it.
 """
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 from uuid import UUID
 
@@ -53,6 +54,11 @@ class UserCache:
         self._breaker = Breaker(seconds=_PAUSE_SECONDS)
         self.ttl_seconds = ttl_seconds
 
+    @property
+    def is_there(self) -> bool:
+        """Whether one is configured."""
+        return self._client is not None
+
     async def find(self, database: Database, user_id: UUID) -> User | None:
         """The user, from the cache or, where it has none or is away, from PostgreSQL. None: there is no such user.
 
@@ -79,6 +85,20 @@ class UserCache:
     async def remember_gone(self, user_id: UUID, sequence: int) -> bool:
         """Keep that the user is deleted as of this sequence: no older version returns. Raises CacheUnreachable."""
         return await self._write(user_id, sequence, _GONE)
+
+    async def remember_all(self, users: Iterable[User], gone: Mapping[UUID, int]) -> None:
+        """`remember` and `remember_gone` for many, in one trip; when it raises, some may be kept. CacheUnreachable."""
+        copies = [(user.id, user.sequence, msgspec.json.encode(user)) for user in users]
+        copies += [(user_id, sequence, _GONE) for user_id, sequence in gone.items()]
+        if self._client is None or self._put is None or not copies:
+            return
+        try:
+            async with asyncio.timeout(_WRITE_PATIENCE_SECONDS), self._client.pipeline(transaction=False) as pipeline:
+                for user_id, sequence, body in copies:
+                    await self._put(keys=[_key(user_id)], args=[sequence, body, self.ttl_seconds], client=pipeline)
+                await pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise CacheUnreachable(str(error)) from error
 
     async def sequence_of(self, user_id: UUID) -> int | None:
         """The version of the copy that the cache has, None for none. Raises CacheUnreachable."""
@@ -122,7 +142,7 @@ class UserCache:
             log.info("cache.unreachable", next="read from PostgreSQL")
 
     async def _load(self, database: Database, user_id: UUID) -> User | None:
-        async with database.transaction() as tx:
+        async with database.reading() as tx:
             return await queries.find(tx, user_id)
 
 

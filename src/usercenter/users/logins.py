@@ -146,8 +146,8 @@ async def append(tx: Transaction, lines: Sequence[tuple[UUID, str | None, Entry]
 
 async def mark_sessions(tx: Transaction, sessions: Sequence[tuple[UUID, UUID]]) -> None:
     """Mark these sessions (user id, session id) as suspicious. May be called twice."""
-    await tx.execute(
-        "update sessions set is_suspicious = true from unnest(%s::uuid[], %s::uuid[]) as s (user_id, session_id) "
+    await tx.send(
+        "update sessions set is_suspicious = true from unnest(%b::uuid[], %b::uuid[]) as s (user_id, session_id) "
         "where sessions.id = s.session_id and sessions.user_id = s.user_id",
         ([user_id for user_id, _ in sessions], [session_id for _, session_id in sessions]),
     )

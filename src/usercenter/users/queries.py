@@ -1,5 +1,6 @@
 """The statements about users and sessions. None of them commits."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -8,6 +9,7 @@ import msgspec
 from psycopg import sql
 
 from usercenter.db import Transaction
+from usercenter.users.copies import Owner
 from usercenter.users.model import Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
@@ -60,6 +62,14 @@ async def find(tx: Transaction, user_id: UUID) -> User | None:
     return _user(row) if row else None
 
 
+async def find_all(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
+    """Those of these users that are there; deleted ones are not."""
+    rows = await tx.fetch_all(
+        f"select {_COLUMNS} from users where id = any(%b::uuid[]) and status <> 'deleted'", (list(user_ids),)
+    )
+    return [_user(row) for row in rows]
+
+
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
     """As `find`, and nobody else changes the user until the end of the transaction."""
     row = await tx.fetch_one(
@@ -82,6 +92,7 @@ async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: An
     statement = sql.SQL(
         "update users set {}, sequence = sequence + 1, updated_at = %(now)s where id = %(id)s returning "
     ).format(assignments) + sql.SQL(_COLUMNS)
+    tx.tell_after_commit(user_id)
     row = await (await tx.connection.execute(statement, {**columns, "now": now, "id": user_id})).fetchone()
     if row is None:
         raise LookupError(f"user {user_id} is not there, although it was locked")
@@ -90,6 +101,7 @@ async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: An
 
 async def advance(tx: Transaction, user_id: UUID, *, password_hash: str) -> User | None:
     """Lock the user, raise its sequence and return it; None when it is gone or has another password by now."""
+    tx.tell_after_commit(user_id)
     row = await tx.fetch_one(
         f"update users set sequence = sequence + 1 where id = %s and password_hash = %s returning {_COLUMNS}",
         (user_id, password_hash),
@@ -226,6 +238,7 @@ async def end_sessions(
     tx: Transaction, user_id: UUID, *, reason: str, now: datetime, only: UUID | None = None, keep: UUID | None = None
 ) -> int:
     """End open sessions of a user: one, all, or all but one; returns how many."""
+    tx.tell_after_commit(user_id)
     cursor = await tx.execute(
         "update sessions set ended_at = %s, ended_reason = %s where user_id = %s and ended_at is null "
         "and (%s::uuid is null or id = %s) and (%s::uuid is null or id <> %s)",
@@ -234,18 +247,17 @@ async def end_sessions(
     return cursor.rowcount
 
 
-async def find_by_session(tx: Transaction, *, user_id: UUID, session_id: UUID, now: datetime) -> User | None:
-    """The user, if this session of theirs is open."""
-    row = await tx.fetch_one(
-        f"""
-        select {_COLUMNS} from users where id = %s and exists (
-            select 1 from sessions s
-            where s.id = %s and s.user_id = users.id and s.ended_at is null and s.expires_at > %s
-        )
-        """,
-        (user_id, session_id, now),
-    )
-    return _user(row) if row else None
+async def owners_of(tx: Transaction, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Owner]:
+    """The active users whose sessions these are, by session; of those sessions that are open."""
+    rows = await tx.fetch_all(_OWNERS, (list(session_ids), now))
+    return {row[0]: Owner(_user(row[2:]), row[1]) for row in rows}
+
+
+_OWNERS: Final = f"""
+    select s.id, s.expires_at, {", ".join(f"u.{column}" for column in User.__struct_fields__)}
+    from sessions s join users u on u.id = s.user_id
+    where s.id = any(%s) and s.ended_at is null and s.expires_at > %s and u.status = 'active'
+"""
 
 
 def _user(row: tuple[Any, ...]) -> User:

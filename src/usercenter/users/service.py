@@ -29,7 +29,6 @@ from usercenter.users.errors import (
     AccountNotActive,
     EmailTaken,
     StatusImpossible,
-    TokenInvalid,
     UsernameTaken,
     UserNotFound,
     VersionConflict,
@@ -38,7 +37,6 @@ from usercenter.users.errors import (
 )
 from usercenter.users.model import Draft, Status, User
 from usercenter.users.settings import UserSettings
-from usercenter.users.tokens import Claims
 
 _MAY_FOLLOW: Final[dict[Status, frozenset[Status]]] = {
     "active": frozenset({"inactive", "suspended"}),
@@ -271,14 +269,6 @@ async def delete(
 async def renew_hash(tx: Transaction, user_id: UUID, *, old: str, new: str) -> None:
     """Keep the same password under today's hashing parameters; nobody has to be told. Does not commit."""
     await queries.replace_password_hash(tx, user_id, old=old, new=new)
-
-
-async def owner_of(tx: Transaction, claims: Claims, *, clock: Clock) -> User:
-    """The user behind a checked access token. Raises TokenInvalid when the session or the account has ended."""
-    user = await queries.find_by_session(tx, user_id=claims.user_id, session_id=claims.session_id, now=clock.now())
-    if user is None or not user.is_active:
-        raise TokenInvalid("the session has ended: log in again")
-    return user
 
 
 async def _locked(tx: Transaction, user_id: UUID, expected_sequence: int | None = None) -> User:

@@ -37,6 +37,10 @@ class Counting(Transaction):
         self.statements += 1
         return await super().execute(*arguments)
 
+    async def send(self, *arguments: Any) -> None:
+        self.statements += 1
+        await super().send(*arguments)
+
     async def fetch_all(self, *arguments: Any) -> Any:
         self.statements += 1
         return await super().fetch_all(*arguments)

@@ -1,7 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import ClassVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import pytest
@@ -137,3 +137,19 @@ def test_what_follows_from_an_event_has_the_same_id_at_every_attempt():
 def test_the_stream_is_no_field_of_the_wire(registered):
     assert "stream" not in json.loads(encode(registered))
     assert UserEvent.__annotations__ == {"stream": ClassVar[str]}
+
+
+def test_a_derived_id_is_the_uuid5_that_it_has_always_been():
+    cause = UUID("01980000-0000-7000-8000-000000000001")
+    for purpose in ("publish_facts", "ask_for_security_mail", "é", ""):
+        assert derived_id(cause, purpose) == uuid5(cause, purpose)
+        assert derived_id(cause, purpose).version == 5
+
+
+@pytest.mark.parametrize("offset", [timedelta(), timedelta(hours=8), timedelta(hours=-3, minutes=-30)])
+@pytest.mark.parametrize("microsecond", [0, 50, 250_000])
+def test_the_time_in_the_headers_is_written_as_in_the_value(registered, offset, microsecond):
+    moment = datetime(2026, 11, 24, 10, 30, 0, microsecond, tzinfo=timezone(offset))
+    event = replace(registered, timestamp=moment)
+    assert headers_of(event)["ce_time"] == json.loads(encode(event))["timestamp"]
+    assert datetime.fromisoformat(headers_of(event)["ce_time"]) == moment

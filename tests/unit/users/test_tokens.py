@@ -88,6 +88,35 @@ def test_a_token_lasts_as_long_as_configured_and_not_a_second_longer(clock):
         tokens.check_access(token)
 
 
+def test_a_token_that_was_refused_as_too_early_is_let_in_in_its_time(clock):
+    tokens = tokens_of(clock)
+    token = signed(good_claims(nbf=int(START.timestamp()) + 30))
+
+    with pytest.raises(TokenInvalid):
+        tokens.check_access(token)
+    clock.advance(timedelta(seconds=30))
+    assert tokens.check_access(token).user_id == USER
+
+
+def test_a_key_that_was_replaced_counts_no_more_for_tokens_that_were_checked_before(clock):
+    old = tokens_of(clock, seed=1)
+    token = old.issue_access(USER, SESSION)
+    assert old.check_access(token).user_id == USER
+
+    with pytest.raises(TokenInvalid):
+        tokens_of(clock, seed=2).check_access(token)
+
+
+def test_a_checked_token_helps_no_other_one(clock):
+    tokens = tokens_of(clock)
+    token = tokens.issue_access(USER, SESSION)
+    tokens.check_access(token)
+
+    for other in (token + "A", token[:-1], " " + token):
+        with pytest.raises(TokenInvalid):
+            tokens.check_access(other)
+
+
 def test_every_process_with_the_key_accepts_the_token(clock):
     assert tokens_of(clock).check_access(tokens_of(clock).issue_access(USER, SESSION)).session_id == SESSION
 

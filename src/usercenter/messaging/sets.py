@@ -1,0 +1,228 @@
+"""The tasks of handlers that take many at once (`outside(…, together=…)`): claimed, done and struck off in sets.
+
+Beside the task runner, with the same leases, counted attempts and ends, and with the same order in each lane; a set may
+hold several tasks of one lane, in their order. When a set fails, nobody knows whose fault it is: each of its tasks is
+then done by itself, in the same attempt. One that failed before, or whose process ended, is never in a set.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from usercenter.config.model import Config
+from usercenter.db import Database, is_transient
+from usercenter.events import Registry
+from usercenter.messaging import set_queries, tasks
+from usercenter.messaging.attempts import Attempts
+from usercenter.messaging.calls import call
+from usercenter.messaging.endings import Done, Endings, Failed, Ledger
+from usercenter.messaging.groups import Context, NotYet, Outside, Schedule
+from usercenter.messaging.holds import Holds
+from usercenter.messaging.leases import Leases
+from usercenter.messaging.tasks import Lane, Task
+from usercenter.metrics import Metrics
+from usercenter.points import reached
+from usercenter.tracing import UNTRACED, Tracing
+
+log = structlog.get_logger()
+
+AT_ONCE: Final = 500
+"""Tasks in one set, at most."""
+_LOOK_AT_LEASE_SECONDS: Final = 0.1
+_POLLS_MISSED_WHEN_AWAY: Final = 5
+
+
+class Sets:
+    """Works off this process's shards of those tasks, one set after the other."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        handlers: Mapping[str, Outside],
+        registry: Registry,
+        database: Database,
+        leases: Leases,
+        context: Context,
+        streams: Mapping[str, str],
+        schedule: Schedule,
+        metrics: Metrics,
+        tracing: Tracing = UNTRACED,
+    ) -> None:
+        self._settings = config.tasks
+        self._handlers = handlers
+        self._registry = registry
+        self._database = database
+        self._leases = leases
+        self._context = context
+        self._attempts = Attempts(
+            handlers=handlers, registry=registry, database=database, context=context, tracing=tracing
+        )
+        self._ledger = Ledger(
+            handlers=handlers,
+            streams=streams,
+            schedule=schedule,
+            clock=context.clock,
+            metrics=metrics,
+            log_each=config.logging.each_event_up_to,
+        )
+        self.holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
+        """What is left alone for now."""
+        self._wake = database.signal(tasks.SETS_SIGNAL)
+        self._endings = Endings()
+        self._in_doubt: set[int] = set()
+        """Positions whose claim failed at the commit: nobody knows whether it stands."""
+        self._postponed: dict[int, datetime] = {}
+        self._busy: frozenset[int] = frozenset()
+        self._in_hand: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        leases.finish_before_release(lambda: self._busy)
+
+    async def run(self) -> None:
+        """Work until cancelled; an absent database is waited for."""
+        this = asyncio.current_task()
+        while this and not this.cancelling():  # Python 3.11 may swallow a cancellation while the pool is waited for
+            try:
+                claimed = await self._turn()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("tasks.database_unavailable", error=type(error).__name__)
+                await asyncio.sleep(self._settings.idle_poll_ms / 1000 * _POLLS_MISSED_WHEN_AWAY)
+                continue
+            if claimed:
+                self._in_hand = asyncio.create_task(self._attempt(claimed), name="tasks.set")
+                await self._until_it_ends(self._in_hand)
+            elif not self._endings:
+                await self._wake.wait(self._settings.idle_poll_ms / 1000)
+        raise asyncio.CancelledError
+
+    async def close(self, *, timeout_seconds: float) -> None:
+        """After `run` was cancelled: let the set in hand end, at most so long, and note it. May be called twice."""
+        self._is_stopping = True
+        if self._in_hand is not None:
+            await asyncio.wait([self._in_hand], timeout=timeout_seconds)
+            self._in_hand.cancel()
+            await asyncio.wait([self._in_hand], timeout=1)
+        try:
+            await self._turn()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.error("tasks.ends_not_noted", error=type(error).__name__, next="these tasks will be done again")
+
+    async def _turn(self) -> list[Task]:
+        """One transaction: note what ended, claim what comes next."""
+        endings, self._endings = self._endings, Endings()
+        claimed: list[Task] = []
+        try:
+            async with self._database.transaction() as tx:
+                if self._in_doubt:
+                    await tasks.unclaim(tx, owner=self._leases.owner, positions=self._in_doubt)
+                parked, letters = await self._ledger.note(tx, endings)
+                if self._postponed:
+                    await tasks.postpone(tx, self._postponed)
+                await self.holds.stop_if_too_much(tx, endings, letters)
+                await self.holds.look(tx)
+                names = [name for name in self.holds.running() if not self.holds.is_held(name)]
+                owned = frozenset() if self._is_stopping else self._leases.owned()
+                self._busy = owned  # until it is known which of them have work in hand none is let go
+                if owned and names:
+                    most = 1 if self.holds.broken() else AT_ONCE  # one may show whether the other side is back
+                    claimed = await set_queries.claim(
+                        tx, owner=self._leases.owner, handlers=names, shards=owned, limit=most
+                    )
+        except BaseException:
+            self._endings.put_back(endings)
+            self._in_doubt.update(task.position for task in claimed)
+            raise
+        self._in_doubt.clear()
+        self._postponed.clear()
+        self._busy = frozenset(task.shard for task in claimed)
+        self.holds.count(endings, letters)
+        self._ledger.tell(endings, parked, letters)
+        return claimed
+
+    async def _until_it_ends(self, attempt: asyncio.Task[None]) -> None:
+        """Wait; once the lease cannot be trusted any more another process may take over: stop before it can."""
+        while not attempt.done():
+            await asyncio.wait([attempt], timeout=_LOOK_AT_LEASE_SECONDS)
+            if not self._leases.owned() and attempt.cancel():
+                log.warning("tasks.lease_lost", interrupted=1)
+                await asyncio.wait([attempt])
+        if not attempt.cancelled():
+            attempt.result()
+
+    async def _attempt(self, claimed: Sequence[Task]) -> None:
+        """Do them; what is not begun or is interrupted is given back as if nothing had been."""
+        left = {task.position: task for task in claimed}
+        endings = Endings()
+        try:
+            owned = self._leases.owned()  # a process that was frozen stops here
+            ours = [task for task in claimed if task.shard in owned]
+            careful = {task.lane for task in ours if task.attempts > 1}
+            for name, found in _by_handler([task for task in ours if task.lane not in careful]).items():
+                await self._do_together(self._handlers[name], found, endings)
+            await self._do_each([task for task in ours if task.lane in careful], endings)
+        finally:
+            ended = {done.task.position for done in endings.done} | {failed.task.position for failed in endings.failed}
+            endings.interrupted += [task for position, task in left.items() if position not in ended]
+            self._endings.put_back(endings)
+
+    async def _do_together(self, handler: Outside, found: Sequence[Task], endings: Endings) -> None:
+        if handler.together is None:
+            raise TypeError(f"{handler.name} takes no sets")
+        started = time.perf_counter()
+        try:
+            events = [self._registry.decode(task.payload) for task in found]
+            reached("task.begun")
+            await call(handler.together, events, self._context, timeout_seconds=handler.timeout_seconds)
+        except NotYet as error:
+            until = self._context.clock.now() + timedelta(seconds=error.seconds)
+            self._postponed |= {task.position: until for task in found}
+        except Exception as error:  # noqa: BLE001  # whatever it is: each by itself shows whose it is
+            log.warning("tasks.set_failed", handler=handler.name, tasks=len(found), error=type(error).__name__)
+            await self._do_each(found, endings)
+        else:
+            reached("task.done")
+            self.holds.note(found[0], None)
+            seconds = (time.perf_counter() - started) / len(found)
+            endings.done += [Done(task, seconds, event.request_id) for task, event in zip(found, events, strict=True)]
+
+    async def _do_each(self, found: Sequence[Task], endings: Endings) -> None:
+        """One by one in each lane, several lanes side by side."""
+        places = asyncio.Semaphore(self._settings.concurrent_lanes)
+        lanes: dict[Lane, list[Task]] = defaultdict(list)
+        for task in found:
+            lanes[task.lane].append(task)
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes.values():
+                group.create_task(self._do_lane(lane, endings, places))
+
+    async def _do_lane(self, lane: Sequence[Task], endings: Endings, places: asyncio.Semaphore) -> None:
+        """Until one fails: what is behind it waits with it."""
+        async with places:
+            for task in lane:
+                if self.holds.is_held(task.handler):
+                    return
+                started = time.perf_counter()
+                try:
+                    request_id = await self._attempts.make(task)
+                except Exception as error:  # noqa: BLE001  # noted as its end
+                    self.holds.note(task, error)
+                    endings.failed.append(Failed(task, error))
+                    return
+                self.holds.note(task, None)
+                endings.done.append(Done(task, time.perf_counter() - started, request_id))
+
+
+def _by_handler(found: Sequence[Task]) -> dict[str, list[Task]]:
+    handlers: dict[str, list[Task]] = defaultdict(list)
+    for task in found:
+        handlers[task.handler_name].append(task)
+    return handlers

@@ -1,0 +1,292 @@
+"""Tasks that are done in sets: each lane in order, a failure of one laid to that one, nothing lost on the way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from harness import World, eventually
+from receiving import QUICK, REGISTRY, TOPIC, Desk, Trouble, at_work, login, messages
+
+from usercenter.events import Event, UserLoggedIn, new_id
+from usercenter.messaging.groups import (
+    Context,
+    Group,
+    NotYet,
+    PermanentFailure,
+    Schedule,
+    handlers_by_name,
+    in_sets,
+    outside,
+)
+from usercenter.messaging.leases import Leases
+from usercenter.messaging.sets import Sets
+
+
+@pytest.fixture
+async def desk(world: World) -> Desk:
+    desk = Desk(world)
+    await desk.open()
+    return desk
+
+
+class Outside:
+    """The outside, with a handler for one event and the same for many."""
+
+    def __init__(self) -> None:
+        self.sets: list[list[UUID]] = []
+        self.single: list[UUID] = []
+        self.bad: dict[UUID, Exception] = {}
+        self.gate: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+
+    def group(self, **options: Any) -> Group:
+        """The group with this handler."""
+
+        async def send(event: Event, context: Context) -> None:
+            self._look([event])
+            self.single.append(event.id)
+
+        async def send_all(events: Sequence[Event], context: Context) -> None:
+            self.entered.set()
+            if self.gate is not None:
+                await self.gate.wait()
+            self._look(events)
+            self.sets.append([event.id for event in events])
+
+        handler: Any = outside(send, together=send_all, **options)
+        return Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+
+    def _look(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.id in self.bad:
+                raise self.bad[event.id]
+
+
+@pytest.fixture
+def outside_world() -> Outside:
+    return Outside()
+
+
+def sets_of(desk: Desk, group: Group, leases: Leases, *, schedule: Schedule = QUICK) -> Sets:
+    return Sets(
+        desk.config,
+        handlers=in_sets(handlers_by_name([group])),
+        registry=REGISTRY,
+        database=desk.database,
+        leases=leases,
+        context=desk.context,
+        streams={TOPIC: "user_events"},
+        schedule=schedule,
+        metrics=desk.metrics,
+    )
+
+
+@asynccontextmanager
+async def working(desk: Desk, group: Group, *, stop_seconds: float = 5, **options: Any) -> AsyncIterator[Sets]:
+    leases = desk.leases()
+    await leases.beat()
+    sets = sets_of(desk, group, leases, **options)
+    async with at_work(cast("Any", sets), stop_seconds=stop_seconds):
+        yield sets
+    await leases.release()
+
+
+async def all_done(desk: Desk, group: Group, **options: Any) -> None:
+    async with working(desk, group, **options):
+        await desk.eventually_tasks(0)
+
+
+async def test_many_tasks_are_one_call_with_each_users_events_in_order(desk: Desk, outside_world: Outside) -> None:
+    users, group = [new_id() for _ in range(20)], outside_world.group()
+    events = [login(user) for _ in range(5) for user in users]
+    await desk.router(group).handle(messages(*events))
+
+    await all_done(desk, group)
+
+    assert outside_world.sets == [[event.id for event in events]]
+    assert outside_world.single == []
+    assert desk.metrics.registry.get_sample_value(
+        "usercenter_handled_total", {"handler": "send", "outcome": "done"}
+    ) == len(events)
+
+
+async def test_when_one_fails_it_is_parked_with_its_lane_and_all_others_are_done(
+    desk: Desk, outside_world: Outside
+) -> None:
+    user, group = new_id(), outside_world.group()
+    first, bad, behind = login(user), login(user), login(user)
+    others = [login() for _ in range(5)]
+    outside_world.bad[bad.id] = OSError("away")
+    await desk.router(group).handle(messages(first, *others, bad, behind))
+
+    async with working(desk, group, schedule=Schedule(first_seconds=3600)):
+        await desk.eventually_tasks(2)
+        rows = await eventually(
+            lambda: desk.world.rows("select event_id, attempts, ended, last_error from tasks order by position"),
+            lambda rows: rows[0][3] is not None,
+            what="the failure",
+        )
+
+    assert rows == [(bad.id, 1, 1, "OSError: away"), (behind.id, 0, 0, None)]
+    assert set(outside_world.single) == {first.id, *(event.id for event in others)}
+
+
+async def test_what_failed_before_is_tried_alone_and_the_lane_goes_on_in_order(
+    desk: Desk, outside_world: Outside
+) -> None:
+    user, group = new_id(), outside_world.group()
+    bad, behind = login(user), login(user)
+    outside_world.bad[bad.id] = OSError("away")
+    await desk.router(group).handle(messages(bad, behind))
+
+    async with working(desk, group, schedule=Schedule(attempts=100, first_seconds=0.001, longest_seconds=0.002)):
+        await eventually(
+            lambda: desk.world.value("select attempts > 1 from tasks where event_id = %s", bad.id), what="an attempt"
+        )
+        outside_world.bad.clear()
+        await desk.eventually_tasks(0)
+
+    done = [*outside_world.single, *(id_ for each in outside_world.sets for id_ in each)]
+    assert outside_world.single[0] == bad.id
+    assert sorted(done) == sorted([bad.id, behind.id])
+
+
+async def test_a_permanent_failure_is_a_dead_letter_and_those_behind_it_run(desk: Desk, outside_world: Outside) -> None:
+    user, group = new_id(), outside_world.group()
+    bad, behind = login(user), login(user)
+    outside_world.bad[bad.id] = PermanentFailure("no such thing")
+    await desk.router(group).handle(messages(bad, behind))
+
+    await all_done(desk, group)
+
+    assert await desk.world.rows("select event_id from dead_letters") == [(bad.id,)]
+    assert [*outside_world.single, *(id_ for each in outside_world.sets for id_ in each)] == [behind.id]
+
+
+async def test_a_set_whose_time_has_not_come_waits_and_no_attempt_is_counted(
+    desk: Desk, outside_world: Outside
+) -> None:
+    group, events = outside_world.group(), [login() for _ in range(3)]
+    outside_world.bad[events[1].id] = NotYet(3_600)
+    await desk.router(group).handle(messages(*events))
+
+    async with working(desk, group):
+        await eventually(
+            lambda: desk.world.value(
+                "select count(*) from tasks where next_attempt_at > now() + interval '50 minutes'"
+            ),
+            lambda n: n == len(events),
+            what="the wait",
+        )
+
+    assert await desk.world.rows("select distinct attempts, ended, last_error from tasks") == [(0, 0, None)]
+
+
+async def test_what_comes_behind_a_parked_one_waits_with_it_and_fills_no_set(
+    desk: Desk, outside_world: Outside
+) -> None:
+    user, group = new_id(), outside_world.group()
+    bad, behind, other = login(user), login(user), login()
+    outside_world.bad[bad.id] = OSError("away")
+    await desk.router(group).handle(messages(bad))
+
+    async with working(desk, group, schedule=Schedule(first_seconds=3600)):
+        await eventually(lambda: desk.world.value("select ended from tasks"), what="the failure")
+        await desk.router(group).handle(messages(behind, other))
+        await eventually(
+            lambda: desk.world.value("select next_attempt_at > now() from tasks where event_id = %s", behind.id),
+            what="the wait of the one behind",
+        )
+        await eventually(lambda: other.id in {id_ for each in outside_world.sets for id_ in each}, what="the other one")
+
+    assert outside_world.single == []
+
+
+async def test_a_process_that_ends_between_the_call_and_its_note_does_it_again_and_in_order(
+    desk: Desk, outside_world: Outside
+) -> None:
+    group, user = outside_world.group(), new_id()
+    events = [login(user), login(user), login()]
+    await desk.router(group).handle(messages(*events))
+    leases = desk.leases()
+    await leases.beat()
+    dying = sets_of(desk, group, leases)
+    await dying._attempt(await dying._turn())  # and no turn that would note it
+    assert await desk.world.count("tasks") == len(events)
+    await leases.release()
+
+    again = Outside()
+    async with working(desk, again.group(), schedule=Schedule(attempts=5, first_seconds=0.001)):
+        await desk.eventually_tasks(0)
+
+    done = [*again.single, *(id_ for each in again.sets for id_ in each)]
+    assert set(done) == {event.id for event in events}
+    assert [id_ for id_ in done if id_ != events[2].id] == [events[0].id, events[1].id]
+
+
+async def test_stopped_in_the_middle_of_a_set_it_gives_everything_back(desk: Desk, outside_world: Outside) -> None:
+    group, events = outside_world.group(), [login() for _ in range(3)]
+    outside_world.gate = asyncio.Event()
+    await desk.router(group).handle(messages(*events))
+
+    async with working(desk, group, stop_seconds=0.05):
+        await asyncio.wait_for(outside_world.entered.wait(), 30)
+
+    assert await desk.world.rows("select distinct attempts, ended from tasks") == [(0, 0)]
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+async def test_a_connection_that_is_lost_at_any_moment_loses_no_task_and_breaks_no_order(
+    desk: Desk, outside_world: Outside, step: int
+) -> None:
+    group, user = outside_world.group(), new_id()
+    events = [login(user), login(user), login()]
+    await desk.router(group).handle(messages(*events))
+    troubled = desk.with_trouble(Trouble(lambda number: number == step))
+
+    await all_done(troubled, group, schedule=Schedule(attempts=5, first_seconds=0.001))
+
+    done = [*outside_world.single, *(id_ for each in outside_world.sets for id_ in each)]
+    assert set(done) == {event.id for event in events}
+    assert done.index(events[0].id) < done.index(events[1].id)
+    assert await desk.world.count("dead_letters") == 0
+
+
+async def test_where_there_is_nothing_to_do_no_task_is_left(desk: Desk, outside_world: Outside) -> None:
+    group = outside_world.group(only_if=lambda context: False)
+
+    await desk.router(group).handle(messages(login(), login()))
+
+    assert await desk.world.count("tasks") == 0
+
+
+def test_only_handlers_with_a_function_for_many_are_done_in_sets(outside_world: Outside) -> None:
+    async def plain(event: Event, context: Context) -> None: ...
+
+    several: Any = outside_world.group().handlers[UserLoggedIn][0]
+    assert list(in_sets({"plain": outside(plain), "send": several})) == ["send"]
+
+
+async def test_what_is_suspected_of_having_ended_processes_has_no_other_task_in_hand_beside_it(desk: Desk) -> None:
+    suspect, others, beside = login(), [login() for _ in range(5)], list[int]()
+
+    async def send(event: Event, context: Context) -> None:
+        if event.id == suspect.id:
+            (row,) = await desk.world.rows("select sum(attempts)::int from tasks where crashes = 0")
+            beside.append(row[0])
+
+    async def send_all(events: Sequence[Event], context: Context) -> None:
+        assert suspect.id not in {event.id for event in events}
+
+    handler: Any = outside(send, together=send_all)
+    group = Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+    await desk.router(group).handle(messages(*others[:3], suspect, *others[3:]))
+    async with desk.database.transaction() as tx:
+        await tx.execute("update tasks set crashes = 2, attempts = 2, ended = 2 where event_id = %s", (suspect.id,))
+
+    await all_done(desk, group)
+
+    assert beside == [0]
