@@ -9,6 +9,7 @@ from usercenter.db import Database
 from usercenter.events import Event, Registry
 from usercenter.messaging import causes, tasks
 from usercenter.messaging.calls import NeverEnded, call
+from usercenter.messaging.deadlines import Deadlines
 from usercenter.messaging.groups import Context, Handler, Outside
 from usercenter.messaging.tasks import Task
 from usercenter.messaging.traces import of_attempt
@@ -39,6 +40,7 @@ class Attempts:
         self._database = database
         self._context = context
         self._tracing = tracing
+        self._deadlines = Deadlines()
 
     async def make(self, task: Task) -> str:
         """Do the task's work once; a record handler's effect and the end of its task are one transaction.
@@ -60,12 +62,19 @@ class Attempts:
         lane = task.handler.partition("/")[2]
         context = replace(self._context, idempotency_id=task.event_id, attempt=task.attempts, lane=lane)
         if isinstance(handler, Outside):
-            await call(handler.run, event, context, timeout_seconds=handler.timeout_seconds)
+            await call(handler.run, event, context, timeout_seconds=handler.timeout_seconds, deadlines=self._deadlines)
             reached("task.done")
             return
         async with self._database.transaction() as tx:
             await tx.allow_pauses(1.2 * handler.timeout_seconds)
-            await call(handler.run, [event], tx, context, timeout_seconds=handler.timeout_seconds)
+            await call(
+                handler.run,
+                [event],
+                tx,
+                context,
+                timeout_seconds=handler.timeout_seconds,
+                deadlines=self._deadlines,
+            )
             if not await tasks.finish(tx, [task.position]):
                 raise NoLongerOurs
 
