@@ -41,6 +41,8 @@ from usercenter.supervision import Loops
 from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users import retention
 from usercenter.users.cache import UserCache
+from usercenter.users.changes import Changes
+from usercenter.users.copies import Copies
 from usercenter.users.exports import Exports
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.owners import Owners
@@ -143,6 +145,9 @@ class Service:
         self._sms = provider_of(config.sms, tracing=tracing)
         self._places = Places(config.logins.geoip_file)
         self._cache = redis.from_url(config.cache.url) if config.cache.url else None
+        self._copies = Copies(seconds=config.cache.session_seconds)
+        self._changes = Changes(config.cache.url, self._copies)
+        self.database.tell = self._changes.tell
         self._users = UserCache(self._cache, ttl_seconds=config.cache.ttl_seconds, metrics=self.metrics)
         events, self._groups = reactions_of(config)
         self._webhooks = webhooks_of(config, database=self.database, clock=clock, tracing=tracing)
@@ -216,6 +221,8 @@ class Service:
         self._post.start()
         if "api" in self._roles:
             self._loops.keep("idempotency keys", self._forget_keys)
+            if self.config.cache.session_seconds:
+                self._loops.keep("changes", self._changes.keep_listening)
         if "worker" in self._roles:
             upkeep.expect(self.metrics, self._groups, topics_by_stream(self.config.kafka))
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, self._groups))
@@ -239,6 +246,7 @@ class Service:
             steps.push_async_callback(self.database.close)
             if self._cache is not None:
                 steps.push_async_callback(self._cache.aclose)
+            steps.push_async_callback(self._changes.close)
             steps.push_async_callback(self._webhooks.close)
             steps.push_async_callback(self._sms.close)
             steps.push_async_callback(self._mailer.close)
@@ -274,7 +282,7 @@ class Service:
             metrics=self.metrics,
             passwords=self._passwords,
             tokens=self._tokens,
-            owners=Owners(self.database, clock=clock),
+            owners=Owners(self.database, self._copies, clock=clock),
             refresh_tokens=SignedTokens(self._tokens.derive_key("refresh token")),
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),

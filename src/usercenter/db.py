@@ -8,9 +8,10 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, LiteralString, TypeVar
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -126,6 +127,7 @@ class Transaction:
     def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
         self.connection = connection
         self._to_wake: set[str] = set()
+        self._to_tell: set[UUID] = set()
         self._may_run_ahead = False
         self._under_way = AsyncExitStack()
         self._is_under_way = False
@@ -206,6 +208,18 @@ class Transaction:
         """Set this signal of the database once the commit has succeeded."""
         self._to_wake.add(signal)
 
+    def tell_after_commit(self, user_id: UUID) -> None:
+        """Have everybody who keeps a copy of this user or of a session of theirs told, once the commit has succeeded.
+
+        It may also be told for nothing: after a commit whose outcome is unknown, or when a savepoint was undone.
+        """
+        self._to_tell.add(user_id)
+
+    @property
+    def to_tell(self) -> frozenset[UUID]:
+        """The users of whom `Database.tell` will be told."""
+        return frozenset(self._to_tell)
+
     @property
     def to_wake(self) -> frozenset[str]:
         """The signals that the commit will set."""
@@ -231,6 +245,8 @@ class Database:
         )
         self._signals: dict[str, Signal] = {}
         self._renewing: asyncio.Task[None] | None = None
+        self.tell: Callable[[Collection[UUID]], Awaitable[None]] | None = None
+        """What is told the users of `Transaction.tell_after_commit`, before `transaction` ends; must not raise."""
 
     async def open(self) -> None:
         """Start the pool; does not wait for PostgreSQL, which may come later."""
@@ -255,16 +271,21 @@ class Database:
         Raises DatabaseUnavailable when no connection can be had, or when the connection is lost on the way;
         OutcomeUnknown when it is lost with the commit under way.
         """
-        async with self._connection(patience_seconds) as connection:
-            async with connection.transaction():
-                tx = Transaction(connection)
-                yield tx
-                connection.is_committing = True
-            connection.is_committing = False
-            if tx.to_wake:
-                reached("outbox.committed")
-            for name in tx.to_wake:
-                self.signal(name).set()
+        to_tell: frozenset[UUID] = frozenset()
+        try:
+            async with self._connection(patience_seconds) as connection:
+                async with connection.transaction():
+                    tx = Transaction(connection)
+                    yield tx
+                    connection.is_committing, to_tell = True, tx.to_tell
+                connection.is_committing = False
+                if tx.to_wake:
+                    reached("outbox.committed")
+                for name in tx.to_wake:
+                    self.signal(name).set()
+        finally:
+            if to_tell and self.tell:
+                await self.tell(to_tell)
 
     async def run_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
         """One statement that is a transaction of its own, and its rows: one trip to PostgreSQL instead of three.
@@ -276,10 +297,14 @@ class Database:
             cursor = await connection.execute(query, parameters, binary=True)
             return await cursor.fetchall() if cursor.description else []
 
-    async def read_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
-        """As `run_alone`, for a statement that stores nothing: its outcome is never unknown."""
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """For one statement that reads: it is a transaction of its own, in one trip to PostgreSQL instead of three.
+
+        Raises DatabaseUnavailable as `transaction` does; nothing is stored, so no outcome is unknown.
+        """
         async with self._connection() as connection:
-            return await (await connection.execute(query, parameters)).fetchall()
+            yield Transaction(connection)
 
     @asynccontextmanager
     async def _connection(self, patience_seconds: float | None = None) -> AsyncIterator[_Connection]:

@@ -22,7 +22,18 @@ from usercenter.config.model import Logging as Settings
 _ACTING: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Control characters and all that turns the writing direction; in JSON they can only stand within strings."""
 _FIRST: Final = ("timestamp", "level", "event")
+_LINE: Final = "usercenter_line"
 _DATA_EXCEPTION: Final = "22"  # the SQLSTATE class whose messages quote the value
+
+
+class _Once(structlog.stdlib.ProcessorFormatter):
+    """Writes a line out once, for every handler that prints it and for the one that asks how long it is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: str | None = record.__dict__.get(_LINE)
+        if line is None:
+            line = record.__dict__[_LINE] = super().format(record)
+        return line
 
 
 def configure(settings: Settings, *, to_stderr: bool = True) -> None:
@@ -43,7 +54,7 @@ def configure(settings: Settings, *, to_stderr: bool = True) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = _Once(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import uvicorn
@@ -12,6 +12,8 @@ from uuid_utils import uuid7
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from usercenter.config.model import Server as Settings
+
+_HELD_BYTES: Final = 65_536
 
 
 class PortTaken(Exception):
@@ -24,7 +26,57 @@ class _Quiet(uvicorn.Server):
         yield  # whoever runs the process decides what a signal means
 
 
+class _Joining(asyncio.Transport):
+    """What is written in one turn of the event loop goes out in one piece.
+
+    uvicorn writes the head of an answer and its body one after the other, and uvloop sends each at once: a system call
+    and a packet more for each answer, and a client that wakes up for half of one.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    def write(self, data: Any) -> None:
+        """Send it at the end of this turn, or at once when much has come together."""
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > _HELD_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._transport.set_protocol(protocol)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        held, self._held, self._held_bytes = self._held, [], 0
+        if held and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # whichever parser is installed
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(_Joining(transport))
+
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP reaches no application, and is still told like every error."""
         self.transport.write(_no_http(msg.rstrip(".")))

@@ -51,6 +51,28 @@ def test_a_line_begins_with_time_level_and_event(lines):
     assert (line["level"], line["event"], line["user_id"]) == ("info", "room.thing_happened", "17")
 
 
+class Counting:
+    """A fact that counts how often it is written out."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __str__(self) -> str:
+        self.times += 1
+        return "a fact"
+
+
+def test_a_line_is_written_out_once_for_the_file_the_terminal_and_the_look_at_its_length(tmp_path, lines):
+    file = tmp_path / "both.log"
+    logs.configure(Logging(file=str(file)))
+    fact = Counting()
+
+    log.info("room.thing_happened", fact=fact)
+
+    assert json.loads(file.read_text(encoding="utf-8"))["fact"] == "a fact"
+    assert fact.times == 1
+
+
 def test_lines_of_libraries_look_like_ours(lines):
     logging.getLogger("library").warning("%s is %s", "this", "odd")
 

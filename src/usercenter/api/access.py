@@ -1,11 +1,13 @@
 """Who is asking, and what that person may do."""
 
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from usercenter.api.reading import query_problems
 from usercenter.api.services import ApiRequest, Services
@@ -29,33 +31,34 @@ class Caller(msgspec.Struct, frozen=True):
         return role in _MAY.get(self.user.role, (self.user.role,))
 
 
-async def caller(request: ASGIConnection[Any, Any, Any, Any], services: Services) -> Caller:
-    """Who sent this request, by its bearer token; asks the database, so an ended session counts at once.
+async def caller(request: ApiRequest, services: Services) -> Caller:
+    """Who sent this request, by its bearer token; see `users/owners.py` for how soon an ended session counts.
 
     Raises TokenInvalid.
     """
-    if known := request.scope.get(_CALLER):
-        return cast("Caller", known)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise TokenInvalid("send the access token: Authorization: Bearer <token>")
-    claims = services.tokens.check_access(token.strip())
-    who = Caller(await services.owners.of(claims), claims.session_id)
-    request.scope[_CALLER] = who  # type: ignore[typeddict-unknown-key]
-    return who
+    return await _caller(request.scope, services)
 
 
-async def let_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Before anything else of a request is read: who sends it, where the route asks for an access token.
+def entrance(services: Services) -> Callable[[ASGIApp], ASGIApp]:
+    """What a request passes before anything else of it is read: a middleware around each route.
 
-    Then the query: see `reading.query_problems`. A guard of the web framework. Raises TokenInvalid, InvalidFields.
+    First who sends it, where the route asks for an access token; then the query, see `reading.query_problems`. Plain
+    ASGI: a guard of the web framework would copy the route for each request. Raises TokenInvalid, InvalidFields.
     """
-    if not isinstance(handler, HTTPRouteHandler):
-        return
-    if handler.resolve_security():
-        await caller(connection, connection.app.state.services)
-    if problems := query_problems(handler, connection.query_params):
-        raise InvalidFields(problems)
+
+    def guarded(app: ASGIApp) -> ASGIApp:
+        async def let_in(scope: Scope, receive: Receive, send: Send) -> None:
+            handler = scope["route_handler"]
+            if isinstance(handler, HTTPRouteHandler):
+                if handler.resolve_security():
+                    await _caller(scope, services)
+                if scope["query_string"] and (problems := query_problems(handler, ASGIConnection(scope).query_params)):
+                    raise InvalidFields(problems)
+            await app(scope, receive, send)
+
+        return let_in
+
+    return guarded
 
 
 async def require_role(request: ApiRequest, services: Services, role: Role) -> Caller:
@@ -64,3 +67,23 @@ async def require_role(request: ApiRequest, services: Services, role: Role) -> C
     if not who.is_at_least(role):
         raise NotAllowed(f"this needs the role {role}: ask an administrator")
     return who
+
+
+async def _caller(scope: Any, services: Services) -> Caller:
+    if known := scope.get(_CALLER):
+        return cast("Caller", known)
+    claims = services.tokens.check_access(_bearer_token(scope["headers"]))
+    user = await services.owners.of(claims, is_reading=scope["method"] == "GET")
+    who = Caller(user, claims.session_id)
+    scope[_CALLER] = who
+    return who
+
+
+def _bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and (token := token.strip()):
+                return token
+            break
+    raise TokenInvalid("send the access token: Authorization: Bearer <token>")

@@ -11,7 +11,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme
 
 from usercenter import __version__
 from usercenter.api import health, problems
-from usercenter.api.access import let_in
+from usercenter.api.access import entrance
 from usercenter.api.admin import AdminController, list_users, list_users_as_admin
 from usercenter.api.admin_logs import AdminLogController
 from usercenter.api.description import StrictBodies, without_null_parameters
@@ -19,7 +19,7 @@ from usercenter.api.imports import ImportController
 from usercenter.api.logins import LoginController
 from usercenter.api.lookup import LookupController
 from usercenter.api.me import MeController
-from usercenter.api.methods import name_every_method
+from usercenter.api.methods import naming_every_method
 from usercenter.api.observed import Application, Observed
 from usercenter.api.recovery import RecoveryController
 from usercenter.api.security_log import SecurityLogController
@@ -67,8 +67,7 @@ def _application(services: Services, routes: list[Any]) -> Application:
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         state=State({"services": services}),
         exception_handlers=problems.HANDLERS,
-        guards=[let_in],
-        before_send=[name_every_method],
+        middleware=[naming_every_method, entrance(services)],
         plugins=[StrictBodies()],
         openapi_config=_description(),
         request_max_body_size=services.config.server.max_body_bytes,

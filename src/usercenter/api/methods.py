@@ -3,16 +3,31 @@
 import re
 from typing import Final
 
-from litestar.types import Message, Scope
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types.asgi_types import HTTPResponseStartEvent
 
 _TYPE: Final = re.compile(r":[a-z]+\}")
 """What the map of routes says beyond the template of the path: `{user_id:uuid}`."""
 
 
-async def name_every_method(message: Message, scope: Scope) -> None:
-    """Complete the header Allow of an answer to OPTIONS: the framework forgets routes that were added later."""
-    if message["type"] != "http.response.start" or scope.get("method") != "OPTIONS":
-        return
+def naming_every_method(app: ASGIApp) -> ASGIApp:
+    """Complete the header Allow of an answer to OPTIONS: the framework forgets routes that were added later.
+
+    A middleware around each route.
+    """
+
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        async def completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _complete(message, scope)
+            await send(message)
+
+        await app(scope, receive, completed if scope.get("method") == "OPTIONS" else send)
+
+    return named
+
+
+def _complete(message: HTTPResponseStartEvent, scope: Scope) -> None:
     known = {
         method
         for path, methods in scope["litestar_app"].route_handler_method_map.items()

@@ -12,7 +12,7 @@ from usercenter.users.errors import WrongPassword
 
 async def prove(request: ApiRequest, services: Services, me: Caller, password: str) -> str:
     """The hash of the caller's present password, which this is. Raises WrongPassword, and counts it like a login's."""
-    async with services.database.transaction() as tx:
+    async with services.database.reading() as tx:
         present = await queries.password_hash_of(tx, me.user.id)
     if not await services.passwords.matches(password, present) or present is None:
         await note_failure(services, me.user.id, origin_of(request))

@@ -75,7 +75,7 @@ class UserController(Controller):
         self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]
     ) -> Response[SignedIn]:
         """Begin a session with username or address and password."""
-        async with services.database.transaction() as tx:
+        async with services.database.reading() as tx:
             found = await service.find_credentials(tx, username=data.username, email=data.email)
         is_right = await services.passwords.matches(data.password, found[1] if found else None)
         if found is None or not is_right:
@@ -96,7 +96,7 @@ class UserController(Controller):
 
 async def _kept(services: Services, key: str, body: bytes) -> Answer | None:
     """The answer to the same request before, if it is there by now; only `claim` tells that there is none."""
-    async with services.database.transaction() as tx:
+    async with services.database.reading() as tx:
         return await services.idempotency.find(tx, scope="register", key=key, request=body)
 
 

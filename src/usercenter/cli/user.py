@@ -195,12 +195,17 @@ def _with_user(config: Path | None, who: str, work: Callable[[Transaction, User]
 
 
 async def _with_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
-    database = Database(config.database)
+    from usercenter.users.changes import Changes  # and with it the client of the cache, which most commands never need
+    from usercenter.users.copies import Copies
+
+    database, changes = Database(config.database), Changes(config.cache.url, Copies(seconds=0))
+    database.tell = changes.tell
     await database.open()
     try:
         return await work(database)
     finally:
         await database.close()
+        await changes.close()
 
 
 async def id_of(tx: Transaction, who: str) -> UUID | None:

@@ -181,6 +181,8 @@ class Cache(Settings, frozen=True):
     """`redis://host:6379/0` of Valkey or Redis; empty takes the embedded Valkey, or none where nothing is embedded."""
     ttl_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 60
     """How long a copy lives; also the longest that a change can stay unseen if the cache could not be told of it."""
+    session_seconds: Annotated[int, Meta(ge=0, le=60)] = 2
+    """How long an API process may take a session for granted while the cache tells it of each end; 0: never."""
 
 
 class Analytics(Settings, frozen=True):

@@ -142,7 +142,7 @@ class UserCache:
             log.info("cache.unreachable", next="read from PostgreSQL")
 
     async def _load(self, database: Database, user_id: UUID) -> User | None:
-        async with database.transaction() as tx:
+        async with database.reading() as tx:
             return await queries.find(tx, user_id)
 
 

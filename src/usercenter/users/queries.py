@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
-from usercenter.db import Database, Transaction
+from usercenter.db import Transaction
+from usercenter.users.copies import Owner
 from usercenter.users.model import Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
@@ -91,6 +92,7 @@ async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: An
     statement = sql.SQL(
         "update users set {}, sequence = sequence + 1, updated_at = %(now)s where id = %(id)s returning "
     ).format(assignments) + sql.SQL(_COLUMNS)
+    tx.tell_after_commit(user_id)
     row = await (await tx.connection.execute(statement, {**columns, "now": now, "id": user_id})).fetchone()
     if row is None:
         raise LookupError(f"user {user_id} is not there, although it was locked")
@@ -99,6 +101,7 @@ async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: An
 
 async def advance(tx: Transaction, user_id: UUID, *, password_hash: str) -> User | None:
     """Lock the user, raise its sequence and return it; None when it is gone or has another password by now."""
+    tx.tell_after_commit(user_id)
     row = await tx.fetch_one(
         f"update users set sequence = sequence + 1 where id = %s and password_hash = %s returning {_COLUMNS}",
         (user_id, password_hash),
@@ -235,6 +238,7 @@ async def end_sessions(
     tx: Transaction, user_id: UUID, *, reason: str, now: datetime, only: UUID | None = None, keep: UUID | None = None
 ) -> int:
     """End open sessions of a user: one, all, or all but one; returns how many."""
+    tx.tell_after_commit(user_id)
     cursor = await tx.execute(
         "update sessions set ended_at = %s, ended_reason = %s where user_id = %s and ended_at is null "
         "and (%s::uuid is null or id = %s) and (%s::uuid is null or id <> %s)",
@@ -243,17 +247,14 @@ async def end_sessions(
     return cursor.rowcount
 
 
-async def owners_of(database: Database, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, User]:
-    """The active users whose sessions these are, by session; of those sessions that are open.
-
-    One statement outside of any transaction. Raises DatabaseUnavailable.
-    """
-    rows = await database.read_alone(_OWNERS, (list(session_ids), now))
-    return {row[0]: _user(row[1:]) for row in rows}
+async def owners_of(tx: Transaction, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Owner]:
+    """The active users whose sessions these are, by session; of those sessions that are open."""
+    rows = await tx.fetch_all(_OWNERS, (list(session_ids), now))
+    return {row[0]: Owner(_user(row[2:]), row[1]) for row in rows}
 
 
 _OWNERS: Final = f"""
-    select s.id, {", ".join(f"u.{column}" for column in User.__struct_fields__)}
+    select s.id, s.expires_at, {", ".join(f"u.{column}" for column in User.__struct_fields__)}
     from sessions s join users u on u.id = s.user_id
     where s.id = any(%s) and s.ended_at is null and s.expires_at > %s and u.status = 'active'
 """

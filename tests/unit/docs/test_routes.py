@@ -18,6 +18,7 @@ from usercenter.db import Database
 from usercenter.messaging.brokers import KafkaState
 from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
+from usercenter.users.copies import Copies
 from usercenter.users.exports import Exports
 from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
@@ -43,7 +44,7 @@ def services():
         metrics=metrics,
         passwords=passwords,
         tokens=tokens,
-        owners=Owners(database, clock=clock),
+        owners=Owners(database, Copies(seconds=0), clock=clock),
         refresh_tokens=SignedTokens(tokens.derive_key("refresh token")),
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
@@ -7,12 +9,14 @@ import pytest
 
 from usercenter.clock import HeldClock
 from usercenter.db import Database, DatabaseUnavailable
+from usercenter.users.copies import Copies
 from usercenter.users.errors import TokenInvalid
 from usercenter.users.model import User
 from usercenter.users.owners import Owners
 from usercenter.users.tokens import Claims
 
 START = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
+FOR_EVER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class SlowDatabase:
@@ -24,12 +28,16 @@ class SlowDatabase:
         self.turns: list[asyncio.Event] = []
         self.error: Exception | None = None
 
-    async def read_alone(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator["SlowDatabase"]:
+        yield self
+
+    async def fetch_all(self, query: str, parameters: Any) -> list[tuple[Any, ...]]:
         ids, _ = parameters
         turn = asyncio.Event()
         self.asked.append(sorted(ids))
         self.turns.append(turn)
-        found = [(each, *_columns(self.standing[each])) for each in ids if each in self.standing]
+        found = [(each, FOR_EVER, *_columns(self.standing[each])) for each in ids if each in self.standing]
         await turn.wait()
         if self.error is not None:
             raise self.error
@@ -56,13 +64,19 @@ def database():
 
 
 @pytest.fixture
-def owners(database):
-    return Owners(cast("Database", database), clock=HeldClock(START))
+def copies():
+    """Where nobody listens, as without a cache."""
+    return Copies(seconds=2)
 
 
-async def waiting(owners, numbers):
+@pytest.fixture
+def owners(database, copies):
+    return Owners(cast("Database", database), copies, clock=HeldClock(START))
+
+
+async def waiting(owners, numbers, *, is_reading=True):
     """Tasks that ask for these users, begun."""
-    tasks = [asyncio.create_task(owners.of(claims_of(number))) for number in numbers]
+    tasks = [asyncio.create_task(owners.of(claims_of(number), is_reading=is_reading)) for number in numbers]
     await a_few_turns()
     return tasks
 
@@ -127,3 +141,31 @@ async def test_an_absence_of_the_database_is_told_to_all_who_waited_and_to_nobod
 
     database.error = None
     assert await answered(database, await waiting(owners, [1])) == ["u1"]
+
+
+async def test_while_somebody_listens_to_changes_a_session_is_asked_for_once(database, owners, copies):
+    copies.begin()
+
+    assert await answered(database, await waiting(owners, [1])) == ["u1"]
+    assert (await owners.of(claims_of(1), is_reading=True)).username == "u1"
+    assert len(database.asked) == 1
+
+
+async def test_a_change_while_it_is_asked_for_keeps_the_answer_from_being_remembered(database, owners, copies):
+    copies.begin()
+    asking = await waiting(owners, [1, 2])
+    copies.drop([UUID(int=1)])
+    await answered(database, asking)
+
+    await answered(database, await waiting(owners, [1, 2]))
+    assert database.asked == [[UUID(int=101), UUID(int=102)], [UUID(int=101)]]
+
+
+async def test_what_changes_something_asks_although_there_is_a_copy(database, owners, copies):
+    copies.begin()
+    await answered(database, await waiting(owners, [1]))
+    del database.standing[UUID(int=101)]
+
+    assert (await owners.of(claims_of(1), is_reading=True)).username == "u1"
+    refused = await answered(database, await waiting(owners, [1], is_reading=False))
+    assert isinstance(refused[0], TokenInvalid)
