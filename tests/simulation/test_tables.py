@@ -18,7 +18,7 @@ from usercenter.messaging import inbox, outbox, tasks
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import RawMessage
 from usercenter.messaging.shards import SHARDS
-from usercenter.messaging.tasks import NewTask, Task
+from usercenter.messaging.tasks import Failure, NewTask, Task
 from usercenter.metrics import Metrics
 
 USERS = [UUID(int=number) for number in range(1, 4)]
@@ -154,7 +154,7 @@ class Walk:
             lambda tx: tasks.finish(tx, [task.position]),
             lambda tx: tasks.bury(tx, task),
             lambda tx: tasks.give_back(tx, [task]),
-            lambda tx: tasks.fail(tx, task, attempts=task.attempts, error="why", wait_seconds=wait),
+            lambda tx: tasks.park(tx, [Failure(task, task.attempts, "why", wait)]),
         ]
         await self._ask(self._random.choice(endings))
 

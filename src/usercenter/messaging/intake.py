@@ -35,7 +35,8 @@ class Intake:
 
         Where they would, had their handlers more places, the table is asked now and then: others may have work there.
         """
-        self._lanes.drop_free(self._holds.is_held)
+        if not self._holds.are_none:
+            self._lanes.drop_free(self._holds.is_held)
         limit, now = self._window - self._lanes.waiting, self._monotonic()
         self.was_early = self._lanes.free >= room and now - self._looked_at < EARLY_SECONDS
         if self.was_early or not owned or limit <= 0 or self._lanes.ready(room, owned) >= room:
@@ -65,7 +66,9 @@ class Intake:
         held = self._lanes.held()
         self._gates.look(held.keys() | {task.handler for task in due})
         for task in due:
-            moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
+            moment = task.due_with
+            if behind:  # as good as never
+                moment = max(filter(None, (moment, behind.get(task.lane))), default=None)
             if moment is not None:
                 behind[task.lane] = late[task.position] = moment
             elif (seconds := queued.get(task.lane) or self._too_many(task, held)) is not None:
