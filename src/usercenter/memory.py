@@ -15,22 +15,22 @@ _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
 _LARGE_BYTES: Final = 131_072
-_ARENAS: Final = 2
+_LARGE_ONES_APART: Final = {_MMAP_THRESHOLD: _LARGE_BYTES, _TRIM_THRESHOLD: _LARGE_BYTES}
+_HEAPS: Final = 2
 _GIVE_BACK_EVERY_SECONDS: Final = 5.0
 
 
 def keep_little(*, is_hashing: bool) -> bool:
     """Have free memory given back; says whether the C library knows how. To be called before any thread begins.
 
-    A process that hashes passwords keeps what that takes: new pages would make each hash half as long again. Does
-    nothing where the environment has a setting (`MALLOC_…`) of its own.
+    A process that hashes passwords keeps what that takes from one hash to the next: new pages each time would make it
+    half as long again. Its threads share one heap, the only one whose end `give_back` reaches. Does nothing where the
+    environment has a setting (`MALLOC_…`) of its own.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or any(name.startswith("MALLOC_") for name in os.environ):
         return False
-    wanted = {_ARENA_MAX: _ARENAS}
-    if not is_hashing:
-        wanted |= {_MMAP_THRESHOLD: _LARGE_BYTES, _TRIM_THRESHOLD: _LARGE_BYTES}
+    wanted = {_ARENA_MAX: 1} if is_hashing else {_ARENA_MAX: _HEAPS, **_LARGE_ONES_APART}
     return all(mallopt(name, value) for name, value in wanted.items())
 
 
