@@ -33,6 +33,7 @@ from bench import (
 from bench.ground import Grounds
 from bench.measure import Measure, WorkNotDone, take
 from bench.result import Result
+from usercenter import garbage
 
 T = TypeVar("T")
 
@@ -125,6 +126,7 @@ async def _grounds(console: Console) -> AsyncIterator[tuple[Grounds, Path]]:
         if machine.filesystem_of(folder) in {"tmpfs", "ramfs"}:
             console.print(f"[bold red]{folder} is in memory: durability costs nothing there, so do not quote this.[/]")
         async with Grounds.opened(folder, announce=console.print) as grounds:
+            garbage.look_seldom()  # as the service does once it has started
             yield grounds, folder
 
 

@@ -92,6 +92,7 @@ async def seconds_until(
     await _end(work)
     await runner.close(timeout_seconds=1)
     await _end(heartbeat)
+    await leases.release()  # the next runner on this ground need not wait until the lease has run out
     return seconds
 
 

@@ -33,6 +33,7 @@ from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
 from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
+from usercenter.users.cache import UserCache
 from usercenter.users.places import Places
 from usercenter.users.pseudonyms import Pseudonyms
 
@@ -130,6 +131,7 @@ class Desk:
             Mail: self.config.mail,
             Places: Places(""),
             Pseudonyms: Pseudonyms(b"p" * 32),
+            UserCache: UserCache(None, ttl_seconds=60, metrics=self.metrics),
         }
         self.context = Context(clock=SystemClock(), services=services)
 

@@ -12,7 +12,7 @@ import redis.asyncio as redis
 import structlog
 from msgspec.structs import replace
 
-from usercenter import migrations
+from usercenter import memory, migrations
 from usercenter.api.app import front_door, service_door
 from usercenter.api.idempotency import IdempotencyKeys, forget_older_than
 from usercenter.api.services import Services
@@ -217,6 +217,7 @@ class Service:
         await self.database.open()
         self._loops.keep("schema", self._check_schema)
         self._loops.keep("brokers", self._watch.keep)
+        self._loops.keep("memory", memory.keep_giving_back)
         self._post.start()
         if "api" in self._roles:
             self._loops.keep("idempotency keys", self._forget_keys)

@@ -8,9 +8,9 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, Final, LiteralString, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Final, LiteralString, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -23,11 +23,24 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from usercenter.columns import Column
 from usercenter.config.model import Database as Settings
 from usercenter.points import reached
+from usercenter.transaction import IDLE_SECONDS, Parameters, Transaction
+
+__all__ = [
+    "TRANSIENT",
+    "Database",
+    "DatabaseUnavailable",
+    "OutcomeUnknown",
+    "Parameters",
+    "Signal",
+    "Transaction",
+    "is_cancelled",
+    "is_lost",
+    "is_transient",
+]
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 _LOST_WITH_THE_TRANSACTION = (
     psycopg.errors.IdleInTransactionSessionTimeout,  # this process was frozen, or very busy, in a transaction
@@ -52,7 +65,6 @@ _CONNECTION: Final = {
     "tcp_user_timeout": "25000",
 }
 """What a connection is asked for where `database.url` says nothing else."""
-_IDLE_IN_TRANSACTION_SECONDS: Final = 30
 
 
 class DatabaseUnavailable(Exception):
@@ -121,111 +133,6 @@ class _Connection(psycopg.AsyncConnection[TupleRow]):
             line.shutdown(socket.SHUT_RDWR)
 
 
-class Transaction:
-    """An open transaction. Whoever gets one may read and write, and must not commit."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
-        self.connection = connection
-        self._to_wake: set[str] = set()
-        self._to_tell: set[UUID] = set()
-        self._may_run_ahead = False
-        self._under_way = AsyncExitStack()
-        self._is_under_way = False
-
-    async def execute(self, query: LiteralString, parameters: Parameters = None) -> psycopg.AsyncCursor[TupleRow]:
-        """Run one statement."""
-        return await self._run(query, parameters)
-
-    async def fetch_one(self, query: LiteralString, parameters: Parameters = None) -> TupleRow | None:
-        """The first row, or None."""
-        return await (await self._run(query, parameters)).fetchone()
-
-    async def fetch_all(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
-        """All rows."""
-        return await (await self._run(query, parameters)).fetchall()
-
-    async def send(self, query: LiteralString, parameters: Parameters = None) -> None:
-        """Run one statement whose result nobody reads; inside `running_ahead` without waiting for its end."""
-        if self._may_run_ahead and not self._is_under_way:
-            self._is_under_way = True
-            await self._under_way.enter_async_context(self.connection.pipeline())
-        await self.connection.execute(query, parameters)
-
-    @asynccontextmanager
-    async def running_ahead(self) -> AsyncIterator[None]:
-        """Inside, PostgreSQL works on what was sent while this process goes on; whatever reads waits for all before it.
-
-        So an error may come out of a later statement, or of the end of the block: only where all of it is then undone.
-        """
-        self._may_run_ahead = True
-        try:
-            yield
-            await self.catch_up()
-        except BaseException as error:
-            if self._is_under_way and isinstance(error, asyncio.CancelledError):
-                await self.connection.cancel_safe()  # who cancels does not wait for what PostgreSQL may wait for
-            with suppress(psycopg.Error):  # the first error counts
-                await self.catch_up()
-            raise
-        finally:
-            self._may_run_ahead = False
-
-    async def catch_up(self) -> None:
-        """Wait for what was sent. Raises what that raises."""
-        if self._is_under_way:
-            self._is_under_way = False
-            await self._under_way.aclose()
-
-    async def _run(self, query: LiteralString, parameters: Parameters) -> psycopg.AsyncCursor[TupleRow]:
-        await self.catch_up()
-        return await self.connection.execute(query, parameters)
-
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """What fails inside is undone, and the transaction goes on; wake-ups of the failed part are forgotten.
-
-        Nothing runs ahead in it: its errors come out of it.
-        """
-        await self.catch_up()
-        before, may_run_ahead = set(self._to_wake), self._may_run_ahead
-        self._may_run_ahead = False
-        try:
-            async with self.connection.transaction():
-                yield
-        except BaseException:
-            self._to_wake = before
-            raise
-        finally:
-            self._may_run_ahead = may_run_ahead
-
-    async def allow_pauses(self, seconds: float) -> None:
-        """Let this transaction be idle for so long between two statements; without it PostgreSQL ends it after 30 s."""
-        if seconds >= _IDLE_IN_TRANSACTION_SECONDS:
-            milliseconds = str(int(seconds * 1000))
-            await self.execute("select set_config('idle_in_transaction_session_timeout', %s, true)", (milliseconds,))
-
-    def wake_after_commit(self, signal: str) -> None:
-        """Set this signal of the database once the commit has succeeded."""
-        self._to_wake.add(signal)
-
-    def tell_after_commit(self, user_id: UUID) -> None:
-        """Have everybody who keeps a copy of this user or of a session of theirs told, once the commit has succeeded.
-
-        It may also be told for nothing: after a commit whose outcome is unknown, or when a savepoint was undone.
-        """
-        self._to_tell.add(user_id)
-
-    @property
-    def to_tell(self) -> frozenset[UUID]:
-        """The users of whom `Database.tell` will be told."""
-        return frozenset(self._to_tell)
-
-    @property
-    def to_wake(self) -> frozenset[str]:
-        """The signals that the commit will set."""
-        return frozenset(self._to_wake)
-
-
 class Database:
     """A pool of connections to one PostgreSQL, and the signals of this process about it."""
 
@@ -241,7 +148,7 @@ class Database:
             open=False,
             name="usercenter",
             configure=self._configure,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "prepare_threshold": 1},  # the pool goes round: 5 would be many
         )
         self._signals: dict[str, Signal] = {}
         self._renewing: asyncio.Task[None] | None = None
@@ -343,7 +250,7 @@ class Database:
         """A process that stops in the middle of a transaction must not keep its locks from the others."""
         connection.patience_seconds = self._patience_seconds
         connection.adapters.register_dumper(list, Column)
-        await connection.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_IN_TRANSACTION_SECONDS}s'")
+        await connection.execute(f"set idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
 
     async def is_reachable(self) -> bool:
         """Whether a statement can be run right now."""
@@ -378,8 +285,8 @@ def is_cancelled(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may simply be repeated. What is too large for PostgreSQL (class 54) will stay too large."""
-    if (getattr(error, "sqlstate", None) or "").startswith("54"):
-        return False
+    if (getattr(error, "sqlstate", None) or "").startswith("54") or isinstance(error, psycopg.errors.PipelineAborted):
+        return False  # the last one says only that a statement before it has failed
     return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
 
 

@@ -184,6 +184,16 @@ async def _postpone(connection: Rows, parameters: Any) -> int:
     return len(changed)
 
 
+async def _put_off(connection: Rows, parameters: Any) -> int:
+    seconds = dict(zip(*parameters, strict=True))
+    changed = await connection.change(
+        "tasks",
+        seconds,
+        lambda row: {**row, "next_attempt_at": connection.now + timedelta(seconds=seconds[row["position"]])},
+    )
+    return len(changed)
+
+
 async def _claim(connection: Rows, parameters: Any) -> Cursor:
     positions, owner = parameters
     claimed = []
@@ -226,10 +236,17 @@ async def _bury(connection: Rows, parameters: Any) -> int:
     return len(await connection.change("tasks", [position], lambda row: None if row["attempts"] == attempts else ...))
 
 
-async def _fail(connection: Rows, parameters: Any) -> Cursor:
-    error, attempts, ended, crashes, wait, position, before = parameters
+async def _park(connection: Rows, parameters: Any) -> Cursor:
+    parked = []
+    for each in zip(*parameters, strict=True):
+        parked += await _park_one(connection, each)
+    return Cursor(parked, len(parked))
+
+
+async def _park_one(connection: Rows, failure: tuple[Any, ...]) -> list[tuple[int]]:
+    position, before, attempts, error, wait, crashes = failure
     due = connection.now + timedelta(seconds=wait)
-    facts = {"last_error": error, "attempts": attempts, "ended": ended, "next_attempt_at": due}
+    facts = {"last_error": error, "attempts": attempts, "ended": attempts, "next_attempt_at": due}
     head = await connection.change(
         "tasks",
         [position],
@@ -242,7 +259,7 @@ async def _fail(connection: Rows, parameters: Any) -> Cursor:
             if (each["handler"], each["user_id"]) == (row["handler"], row["user_id"]) and each["position"] > position
         ]
         await connection.change("tasks", behind, lambda each: {**each, "next_attempt_at": due})
-    return Cursor([(len(head),)], 1)
+    return [(row["position"],) for row in head]
 
 
 async def _give_back(connection: Rows, parameters: Any) -> int:
@@ -416,11 +433,12 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "insert into group_stops": _stop,
     "select group_name, reason": _stopped,
     "update tasks t set next_attempt_at = p.until": _postpone,
+    "update tasks t set next_attempt_at = now()": _put_off,
     "update tasks t set attempts = attempts + 1": _claim,
     "update tasks set attempts = attempts - 1": _unclaim,
     "delete from tasks where position = any": _finish,
     "delete from tasks where position = %s and attempts": _bury,
-    "with head as ( update tasks": _fail,
+    "with failed as materialized": _park,
     "update tasks t set attempts = t.attempts - 1": _give_back,
     "insert into lease_owners": _renew,
     "insert into leases": _ensure,

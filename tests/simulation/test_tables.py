@@ -18,7 +18,7 @@ from usercenter.messaging import inbox, outbox, tasks
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import RawMessage
 from usercenter.messaging.shards import SHARDS
-from usercenter.messaging.tasks import NewTask, Task
+from usercenter.messaging.tasks import Failure, NewTask, Task
 from usercenter.metrics import Metrics
 
 USERS = [UUID(int=number) for number in range(1, 4)]
@@ -136,6 +136,8 @@ class Walk:
         if late:
             await self._ask(lambda tx: tasks.postpone(tx, late))
         positions = [each.position for each, when in due if not when]
+        if self._random.random() < 0.1:
+            await self._ask(lambda tx: tasks.put_off(tx, dict.fromkeys(positions, LATE)))
         is_claimed = self._random.random() < 0.9
         claimed = await self._both.ask(
             lambda tx: tasks.claim(tx, owner=OWNER if is_claimed else UUID(int=1), positions=positions)
@@ -152,7 +154,7 @@ class Walk:
             lambda tx: tasks.finish(tx, [task.position]),
             lambda tx: tasks.bury(tx, task),
             lambda tx: tasks.give_back(tx, [task]),
-            lambda tx: tasks.fail(tx, task, attempts=task.attempts, error="why", wait_seconds=wait),
+            lambda tx: tasks.park(tx, [Failure(task, task.attempts, "why", wait)]),
         ]
         await self._ask(self._random.choice(endings))
 

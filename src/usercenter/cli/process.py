@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from usercenter import bootstrap, migrations
+from usercenter import bootstrap, garbage, migrations
 from usercenter.bootstrap import Role, Service
 from usercenter.cli.settings import embedded_parts
 from usercenter.config import Config
@@ -42,6 +42,7 @@ async def service(
             from usercenter.embedded import endpoints
 
             endpoints.write(parts.data_dir, replace(parts.endpoints, server_url=process.url))
+        garbage.look_seldom()
         yield process, parts
 
 

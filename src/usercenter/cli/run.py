@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from usercenter import logs
+from usercenter import logs, memory
 from usercenter.bootstrap import ROLES, Role
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
@@ -23,6 +23,7 @@ def run(
     settings = loaded(config).config
     chosen = _roles(roles)
     logs.configure(settings.logging)
+    memory.keep_little(is_hashing="api" in chosen)
 
     async def main(stopping: asyncio.Event) -> int:
         async with service(settings, roles=chosen, announce=say) as (process, _):

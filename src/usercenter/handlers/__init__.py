@@ -27,7 +27,7 @@ from usercenter.handlers.notifications import mail_lanes, send_mail, send_sms, s
 from usercenter.handlers.security import LACKS_LOG_LINE as LACKS_SECURITY_LINE
 from usercenter.handlers.security import write_security_log
 from usercenter.handlers.settings import LACKS_SETTINGS, create_settings
-from usercenter.handlers.webhooks import deliver_webhook, webhook_lanes
+from usercenter.handlers.webhooks import calls_to_a_receiver, deliver_webhook, webhook_lanes
 from usercenter.handlers.welcome import ask_for_welcome_mail
 from usercenter.messaging.groups import Group, outside, record
 from usercenter.webhooks.schedule import STANDARD
@@ -40,7 +40,7 @@ def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...
     """
     facts = record(publish_facts)
     cache = outside(refresh_cache, together=refresh_caches, only_if=has_cache, replay="repeatable")
-    sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD)
+    sync = outside(deliver_webhook, lanes=webhook_lanes, retry=STANDARD, concurrent=calls_to_a_receiver)
     return (
         Group(
             name=kafka.group_id,

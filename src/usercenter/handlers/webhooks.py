@@ -1,17 +1,13 @@
 """Telling other systems: one signed call for each event and each webhook that wants it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 from uuid import UUID
 
 from usercenter.db import Transaction
 from usercenter.events import UserEvent
-from usercenter.messaging.groups import Context, NotYet
+from usercenter.messaging.groups import Context
 from usercenter.webhooks import queries
-from usercenter.webhooks.errors import ReceiverBusy
 from usercenter.webhooks.service import Webhooks
-
-_BUSY_SECONDS: Final = 1.0
 
 
 async def webhook_lanes(events: Sequence[UserEvent], tx: Transaction, context: Context) -> Mapping[UUID, Sequence[str]]:
@@ -21,13 +17,14 @@ async def webhook_lanes(events: Sequence[UserEvent], tx: Transaction, context: C
     return {event.id: [str(webhook.id) for webhook in webhooks if webhook.wants(event.type)] for event in events}
 
 
+def calls_to_a_receiver(context: Context) -> int:
+    """How many calls one receiver gets at a time."""
+    return context.service(Webhooks).concurrent_per_receiver
+
+
 async def deliver_webhook(event: UserEvent, context: Context) -> None:
     """Call the webhook of this lane: at least once, under the event's id, in each user's order.
 
-    A failed call is raised as DeliveryFailed and tried again; a receiver with enough calls under way is NotYet called.
+    A failed call is raised as DeliveryFailed and tried again.
     """
-    webhooks = context.service(Webhooks)
-    try:
-        await webhooks.deliver(UUID(context.lane), event, attempt=context.attempt)
-    except ReceiverBusy as error:
-        raise NotYet(_BUSY_SECONDS) from error
+    await context.service(Webhooks).deliver(UUID(context.lane), event, attempt=context.attempt)

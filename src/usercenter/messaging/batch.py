@@ -94,6 +94,9 @@ def _check(event: Event) -> None:
     """Raises Undecodable for what our columns cannot hold, or hold and never give back."""
     if event.sequence is not None and abs(event.sequence) > _LARGEST_SEQUENCE:
         raise Undecodable(f"{event.type}: the sequence has more than 64 bits - at `$.sequence`")
-    offset = event.occurred_at.utcoffset() or timedelta()
-    if not (_EARLIEST <= event.occurred_at < _LATEST and abs(offset) < _LARGEST_OFFSET):
+    moment = event.occurred_at
+    if moment.tzinfo is UTC and _EARLIEST <= moment < _LATEST:
+        return
+    offset = moment.utcoffset() or timedelta()
+    if not (_EARLIEST <= moment < _LATEST and abs(offset) < _LARGEST_OFFSET):
         raise Undecodable(f"{event.type}: no such moment can be stored - at `$.timestamp`")

@@ -9,6 +9,7 @@ import confluent_kafka
 
 from usercenter.config.model import Kafka
 
+_FETCHES_AHEAD: Final = 4
 BrokerFailure: Final = confluent_kafka.KafkaException
 """What any call to the brokers raises; for those who must not import the client library."""
 
@@ -41,6 +42,9 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
         "auto.commit.interval.ms": consumer.auto_commit_interval_ms,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
+        # librdkafka would hold 64 MB for each consumer; a record that is larger than this is read all the same
+        "queued.max.messages.kbytes": consumer.prefetch_kbytes,
+        "fetch.message.max.bytes": consumer.prefetch_kbytes * 1_024 // _FETCHES_AHEAD,
         "max.poll.interval.ms": 300_000,
         # a member that loses its coordinator just as its session ends may wait without one until it asks again: 10 min
         "coordinator.query.interval.ms": 10_000,

@@ -113,6 +113,8 @@ class Effects:
         self.failed += [Failed(handler, item, error, None) for item in items]
 
     def _free(self, handler: Record, items: Sequence[Item]) -> list[Item]:
+        if not self._busy:
+            return list(items)
         free = []
         for item in items:
             if (handler.name, item.event.user_id) in self._busy:

@@ -1,6 +1,6 @@
 """How attempts ended: collected as they end, noted in sets, told once that is committed."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from usercenter.messaging.dead_letters import DeadLetter
 from usercenter.messaging.fingerprints import fingerprint
 from usercenter.messaging.groups import Handler, NotYet, PermanentFailure, RetryLater, Schedule
 from usercenter.messaging.reasons import describe
-from usercenter.messaging.tasks import Lane, Task
+from usercenter.messaging.tasks import Failure, Lane, Task
 from usercenter.metrics import Metrics
 from usercenter.tracing import trace_of
 
@@ -39,12 +39,10 @@ class Failed(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A failed task that will be tried again."""
+    """A failed task that will be tried again, and why it failed."""
 
-    task: Task
+    failure: Failure
     error: BaseException
-    attempts: int
-    wait_seconds: float
 
 
 class Endings:
@@ -96,30 +94,36 @@ class Ledger:
 
     async def note(self, tx: Transaction, endings: Endings) -> tuple[list[Parked], list[DeadLetter]]:
         """Strike off what is done, park what failed, bury what is given up. Does not commit; may be repeated."""
-        parked: list[Parked] = []
-        letters: list[DeadLetter] = []
         if endings.done:
             await tasks.finish(tx, [each.task.position for each in endings.done])
         if endings.interrupted:
             await tasks.give_back(tx, endings.interrupted)
+        again: list[Parked] = []
+        letters: list[DeadLetter] = []
         for failed in endings.failed:
-            await self._note_failure(tx, failed, parked, letters)
+            if failure := self._next_try(failed):
+                again.append(Parked(failure, failed.error))
+            elif await tasks.bury(tx, failed.task):
+                letters.append(self._letter(failed))
+        ours = await tasks.park(tx, [each.failure for each in again])
         await dead_letters.add(tx, letters)
-        return parked, letters
+        return [each for each in again if each.failure.task.position in ours], letters
 
     def tell(self, endings: Endings, parked: list[Parked], letters: list[DeadLetter]) -> None:
         """Count and log what is committed by now."""
         self._count_done(endings.done)
-        for each in parked:
-            self._metrics.handled.labels(each.task.handler_name, "failed").inc()
+        for (task, attempts, _, wait_seconds, _), error in parked:
+            if isinstance(error, NotYet):
+                continue
+            self._metrics.handled.labels(task.handler_name, "failed").inc()
             log.warning(
                 "tasks.failed",
-                handler=each.task.handler_name,
-                event_id=str(each.task.event_id),
-                attempts=each.attempts,
-                error=type(each.error).__name__,
-                next_attempt_in_seconds=round(each.wait_seconds, 1),
-                **trace_of(traceparent_of(each.task)),
+                handler=task.handler_name,
+                event_id=str(task.event_id),
+                attempts=attempts,
+                error=type(error).__name__,
+                next_attempt_in_seconds=round(wait_seconds, 1),
+                **trace_of(traceparent_of(task)),
             )
         for letter in letters:
             self._metrics.handled.labels(letter.handler.partition("/")[0], "dead").inc()
@@ -128,33 +132,29 @@ class Ledger:
 
     def _count_done(self, done: list[Done]) -> None:
         now = self._clock.now()
-        for handler in {each.task.handler_name for each in done}:
+        by_handler: defaultdict[str, list[Done]] = defaultdict(list)
+        for each in done:
+            by_handler[each.task.handler_name].append(each)
+        for handler, of_handler in by_handler.items():
             seconds, delay = self._metrics.handler_seconds.labels(handler), self._metrics.effect_delay.labels(handler)
-            of_handler = [each for each in done if each.task.handler_name == handler]
             for each in of_handler:
                 seconds.observe(each.seconds)
                 delay.observe(max(0.0, (now - each.task.occurred_at).total_seconds()))
             self._metrics.handled.labels(handler, "done").inc(len(of_handler))
 
-    async def _note_failure(
-        self, tx: Transaction, failed: Failed, parked: list[Parked], letters: list[DeadLetter]
-    ) -> None:
+    def _next_try(self, failed: Failed) -> Failure | None:
+        """When it is tried again, and what is counted until then; None if it is given up."""
         task, error = failed
         if isinstance(error, NotYet):
-            await tasks.fail(tx, task, attempts=task.attempts - 1, error=task.last_error, wait_seconds=error.seconds)
-            return
-        attempts = task.attempts - 1 if isinstance(error, NeverEnded) else task.attempts
+            return Failure(task, task.attempts - 1, task.last_error, error.seconds)
+        attempts = _attempts_with(failed)
         schedule = self._handlers[task.handler_name].schedule or self._schedule
         wait = None if isinstance(error, PermanentFailure) else schedule.wait_seconds(attempts)
         if wait is not None and isinstance(error, RetryLater):
             wait = max(wait, error.retry_after_seconds or 0.0)
         if wait is None:
-            if await tasks.bury(tx, task):
-                letters.append(self._letter(task, error, attempts))
-            return
-        crashes = int(isinstance(error, NeverEnded))
-        if await tasks.fail(tx, task, attempts=attempts, error=describe(error), wait_seconds=wait, crashes=crashes):
-            parked.append(Parked(task, error, attempts, wait))
+            return None
+        return Failure(task, attempts, describe(error), wait, crashes=int(isinstance(error, NeverEnded)))
 
     def _log_done(self, done: list[Done]) -> None:
         if len(done) <= self._log_each:
@@ -165,7 +165,8 @@ class Ledger:
         for handler, number in Counter(each.task.handler_name for each in done).items():
             log.info("tasks.done", handler=handler, tasks=number)
 
-    def _letter(self, task: Task, error: BaseException, attempts: int) -> DeadLetter:
+    def _letter(self, failed: Failed) -> DeadLetter:
+        task, error = failed
         return DeadLetter(
             group=task.group,
             handler=task.handler,
@@ -180,7 +181,12 @@ class Ledger:
             event_type=task.event_type,
             user_id=task.user_id,
             task_position=task.position,
-            attempts=attempts,
+            attempts=_attempts_with(failed),
             error=describe(error),
             fingerprint=fingerprint(error),
         )
+
+
+def _attempts_with(failed: Failed) -> int:
+    """How many attempts the task has had with this one; one that was never made does not count."""
+    return failed.task.attempts - 1 if isinstance(failed.error, NeverEnded) else failed.task.attempts

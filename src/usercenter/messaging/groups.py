@@ -96,6 +96,7 @@ OutsideFunction = Callable[[Any, Context], Awaitable[None]]
 SetFunction = Callable[[Sequence[Any], Context], Awaitable[None]]
 Replay = Literal["repeatable", "once"]
 """Whether a second run for the same event changes nothing that the first one has done."""
+ConcurrentFunction = Callable[["Context"], int]
 LanesFunction = Callable[[Sequence[Any], Transaction, Context], Awaitable[Mapping[UUID, Sequence[str]]]]
 
 
@@ -118,6 +119,7 @@ class Outside(msgspec.Struct, frozen=True):
     schedule: Schedule | None = None
     timeout_seconds: float = 300.0
     lanes: LanesFunction | None = None
+    concurrent: ConcurrentFunction | None = None
     replay: Replay = "once"
     together: SetFunction | None = None
     only_if: Callable[[Context], bool] | None = None
@@ -166,6 +168,7 @@ def outside(
     retry: Schedule | None = None,
     timeout_seconds: float = 300.0,
     lanes: LanesFunction | None = None,
+    concurrent: ConcurrentFunction | None = None,
     replay: Replay = "once",
     together: Callable[[Sequence[E], Context], Awaitable[None]] | None = None,
     only_if: Callable[[Context], bool] | None = None,
@@ -174,13 +177,15 @@ def outside(
 
     An attempt that has not ended after `timeout_seconds` is cancelled, and failed. With `lanes` an event becomes one
     task for each name that it returns for the event's id (none: no task), each in a lane of its own, so that one slow
-    receiver holds up no other; the handler reads the name from `context.lane`. `replay` is as with `record`.
+    receiver holds up no other; the handler reads the name from `context.lane`. `concurrent` says how many calls, of one
+    name if there are such, each process makes at a time: what waits for a place waits in the table, and costs nothing.
+    `replay` is as with `record`.
 
     `together` does the same for many events at once, of many users and of one user in order: all of it, or it raises.
     Then each event is done by itself, those that it had done already once more. With `only_if` an event becomes a task
     only where that says so, when it arrives: what has nothing to do leaves nothing.
     """
-    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, replay, together, only_if)
+    return Outside(_name_of(function), function, retry, timeout_seconds, lanes, concurrent, replay, together, only_if)
 
 
 def in_sets(handlers: Mapping[str, Handler]) -> dict[str, Outside]:

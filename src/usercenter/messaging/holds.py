@@ -87,6 +87,11 @@ class Holds:
             if breaker.may_probe and name not in busy and name.partition("/")[0] not in self._stopped
         ]
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing at all is left alone: nothing has stopped, and every breaker is closed."""
+        return not self._stopped and all(breaker.is_closed for breaker in self._breakers.values())
+
     def is_held(self, handler: str) -> bool:
         """Whether no task of it is to be begun."""
         breaker = self._breakers.get(handler)
@@ -96,6 +101,8 @@ class Holds:
 
     def note(self, task: Task, error: BaseException | None) -> None:
         """An attempt has come to its end."""
+        if error is None and task.handler not in self._breakers:
+            return  # the most frequent case, at each task
         if not isinstance(self._handlers.get(task.handler_name), Outside):
             return
         if error is None:
@@ -122,6 +129,8 @@ class Holds:
 
     async def stop_if_too_much(self, tx: Transaction, endings: Endings, letters: Sequence[DeadLetter]) -> None:
         """Stop the handlers that gave up too much, in the transaction that notes it. Does not commit."""
+        if not letters:
+            return
         for name, verdicts in _verdicts(endings, letters).items():
             reason = self._limits[name].passed_with(verdicts) if Verdict.DEAD in verdicts else None
             if reason and name not in self._stopped:

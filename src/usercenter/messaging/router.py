@@ -142,7 +142,7 @@ class Router:
             items = await erasures.without_erased(tx, items)
             broken = await erasures.without_their_bytes(tx, broken)
             by_handler = self._by_handler(items)
-            busy = await self._busy_lanes(tx, by_handler)
+            busy = await self._busy_lanes(tx, by_handler, items)
             effects = Effects(tx, self._context, schedule=self._schedule, busy=busy, tracing=self._tracing)
             async with tx.running_ahead():
                 await self._have_effects(tx, effects, by_handler, is_isolating=is_isolating, error=error)
@@ -201,8 +201,9 @@ class Router:
         if not items and not broken:
             return [], [], 0
         fresh = await inbox.admit(tx, self.group.name, [*items, *broken])
+        is_all = len(fresh) == len(wanted) + len(broken)  # nearly always: none came before, and none came twice
         return (
-            [item for item in wanted if item.event.id in fresh and items[item.event.id] is item],
+            wanted if is_all else [item for item in wanted if item.event.id in fresh and items[item.event.id] is item],
             [each for id_, each in broken.items() if id_ in fresh],
             len(wanted) + len(batch.broken) - len(fresh),
         )
@@ -219,9 +220,11 @@ class Router:
                 found[handler.name].append(item)
         return found
 
-    async def _busy_lanes(self, tx: Transaction, by_handler: Mapping[str, Sequence[Item]]) -> set[Lane]:
+    async def _busy_lanes(
+        self, tx: Transaction, by_handler: Mapping[str, Sequence[Item]], items: Sequence[Item]
+    ) -> set[Lane]:
         names = [name for name in by_handler if isinstance(self._handlers[name], Record)]
-        users = {item.event.user_id for name in names for item in by_handler[name]}
+        users = {item.event.user_id for item in items}
         return await tasks.busy_lanes(tx, names, users) if names else set()
 
 
@@ -229,7 +232,7 @@ def _verdicts(messages: Sequence[Received], effects: Effects, letters: Sequence[
     """What came of each of these messages, in the order in which they were read."""
     parked = {(each.item.message.partition, each.item.message.offset) for each in effects.failed}
     dead = {(letter.partition, letter.offset) for letter in letters}
-    places = sorted((message.partition, message.offset) for message in messages)
     if not parked and not dead:
-        return [Verdict.FINE] * len(places)
+        return [Verdict.FINE] * len(messages)
+    places = sorted((message.partition, message.offset) for message in messages)
     return [Verdict.DEAD if each in dead else Verdict.PARKED if each in parked else Verdict.FINE for each in places]

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -21,8 +20,10 @@ from usercenter.events import Registry
 from usercenter.messaging import tasks
 from usercenter.messaging.attempts import Attempts, NoLongerOurs
 from usercenter.messaging.endings import Done, Endings, Failed, Ledger
-from usercenter.messaging.groups import Context, Handler, Schedule
+from usercenter.messaging.gates import Gates
+from usercenter.messaging.groups import Context, Handler, NotYet, Schedule
 from usercenter.messaging.holds import Holds
+from usercenter.messaging.intake import EARLY_SECONDS, Intake
 from usercenter.messaging.lanes import Lanes
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.open_breakers import OpenBreaker
@@ -71,8 +72,13 @@ class Runner:
         )
         self._holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
         self._wake = database.signal(tasks.SIGNAL)
-        self._capacity = min(self._settings.concurrent_lanes * _CLAIM_AHEAD, self._settings.window)
-        self._lanes = Lanes(per_lane=max(1, self._settings.window // (2 * self._settings.concurrent_lanes)))
+        slots, window = self._settings.concurrent_lanes, self._settings.window
+        self._capacity = min(slots * _CLAIM_AHEAD, window)
+        self._gates = Gates(handlers, context, slots=slots, window=window)
+        self._lanes = Lanes(per_lane=max(1, window // (2 * slots)), most_taken=self._gates.most_in_hand)
+        self._intake = Intake(
+            self._lanes, holds=self._holds, gates=self._gates, window=window, monotonic=context.clock.monotonic
+        )
         self._claimed: deque[Task] = deque()
         self._running: dict[Lane, asyncio.Task[str]] = {}
         self._endings = Endings()
@@ -142,7 +148,8 @@ class Runner:
             await asyncio.sleep(self._settings.idle_poll_ms / 1000 * _POLLS_MISSED_WHEN_AWAY)
         else:
             if is_idle:
-                await self._wake.wait(self._settings.idle_poll_ms / 1000)
+                pause = self._settings.idle_poll_ms / 1000
+                await self._wake.wait(min(pause, EARLY_SECONDS) if self._intake.was_early else pause)
 
     async def _turn(self) -> bool:
         """One transaction: note what ended, fetch what is due, claim what may run. Says whether to wait now."""
@@ -157,7 +164,7 @@ class Runner:
                 parked, letters = await self._ledger.note(tx, endings)
                 await self._holds.stop_if_too_much(tx, endings, letters)
                 await self._holds.look(tx)
-                has_moved = await self._fetch(tx, room)
+                has_moved = await self._intake.fetch(tx, room=room, owned=self._leases.owned())
                 heads = self._lanes.take(room, self._leases.owned())  # from here on their shards are not let go
                 claimed = await tasks.claim(tx, owner=self._leases.owner, positions=heads) if heads else []
         except BaseException:
@@ -175,30 +182,6 @@ class Runner:
         if self._in_doubt:
             await tasks.unclaim(tx, owner=self._leases.owner, positions=self._in_doubt)
 
-    async def _fetch(self, tx: Transaction, room: int) -> bool:
-        """Hold more of what is due, if the free lanes do not fill the room. Says whether tasks were postponed."""
-        owned = self._leases.owned()
-        self._lanes.drop_free(self._holds.is_held)
-        limit = self._settings.window - self._lanes.waiting
-        if self._lanes.free >= room or limit <= 0 or not owned:
-            return False
-        handlers, known, broken = self._holds.running(), self._lanes.known(), self._holds.broken()
-        due = await tasks.due(tx, handlers=handlers, shards=owned, beside=known, limit=limit, broken=broken)
-        for name in self._holds.to_probe(known):
-            due += await tasks.due_of(tx, handler=name, shards=owned)
-        behind: dict[Lane, datetime] = {}
-        postponed: dict[int, datetime] = {}
-        for task in due:
-            moment = max(filter(None, (task.due_with, behind.get(task.lane))), default=None)
-            if moment is None:
-                is_suspect = task.crashes >= tasks.SUSPECTED_AFTER_CRASHES
-                self._lanes.offer(task.lane, task.position, is_suspect=is_suspect)
-            else:
-                behind[task.lane] = postponed[task.position] = moment
-        if postponed:
-            await tasks.postpone(tx, postponed)
-        return bool(postponed)
-
     def _settle(self, endings: Endings, heads: Mapping[int, Lane], claimed: Sequence[Task]) -> None:
         """What the transaction said is committed: let lanes go, and begin what was claimed."""
         for lane in endings.done_lanes():
@@ -212,19 +195,29 @@ class Runner:
     def _begin(self) -> None:
         """Fill the free slots; the lease is looked at once more, just before: a process that was frozen stops here."""
         owned = self._leases.owned()
-        while self._claimed and len(self._running) < self._settings.concurrent_lanes:
-            task = self._claimed.popleft()
+        while len(self._running) < self._settings.concurrent_lanes and (task := self._next()):
             if task.shard in owned and not self._is_stopping and not self._holds.is_held(task.handler):
                 attempt = asyncio.create_task(self._attempts.make(task), name=task.handler)
                 attempt.add_done_callback(partial(self._end, task, time.perf_counter()))
                 self._running[task.lane] = attempt
+                self._gates.enter(task.handler)
             else:
                 self._endings.interrupted.append(task)
+
+    def _next(self) -> Task | None:
+        """Take the first claimed task whose handler has a place."""
+        for number, task in enumerate(self._claimed):
+            if self._gates.may_enter(task.handler):
+                del self._claimed[number]
+                return task
+        return None
 
     def _end(self, task: Task, started: float, attempt: asyncio.Task[str]) -> None:
         """The lane stays taken until the next turn has noted the end."""
         del self._running[task.lane]
         error = None if attempt.cancelled() else attempt.exception()
+        seconds = time.perf_counter() - started
+        self._gates.leave(task.handler, None if attempt.cancelled() or isinstance(error, NotYet) else seconds)
         if not attempt.cancelled():
             self._holds.note(task, error)
         if attempt.cancelled() or isinstance(error, NoLongerOurs):
@@ -232,7 +225,7 @@ class Runner:
         elif error is not None:
             self._endings.failed.append(Failed(task, error))
         else:
-            self._endings.done.append(Done(task, time.perf_counter() - started, attempt.result()))
+            self._endings.done.append(Done(task, seconds, attempt.result()))
         self._begin()
         self._wake.set()
 

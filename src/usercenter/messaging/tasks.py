@@ -102,6 +102,18 @@ class Task(NamedTuple):
         return self.handler.partition("/")[0]
 
 
+class Failure(NamedTuple):
+    """A claimed task that is to be tried again."""
+
+    task: Task
+    attempts: int
+    """So many it has had from now on."""
+    error: str | None
+    wait_seconds: float
+    crashes: int = 0
+    """So many more of its attempts never came to an end."""
+
+
 async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     """Leave work to the runner, in this order within each lane. Does not commit."""
     if not tasks:
@@ -165,6 +177,11 @@ async def postpone(tx: Transaction, until: Mapping[int, datetime]) -> None:
     )
 
 
+async def put_off(tx: Transaction, seconds: Mapping[int, float]) -> None:
+    """Let tasks that nobody has begun come due so many seconds from now. Does not commit."""
+    await tx.execute(_PUT_OFF, (list(seconds), list(seconds.values())))
+
+
 async def claim(tx: Transaction, *, owner: UUID, positions: Collection[int]) -> list[Task]:
     """Count an attempt for each of those that may run now, and return them in the order in which they came due.
 
@@ -195,15 +212,18 @@ async def bury(tx: Transaction, task: Task) -> bool:
     return cursor.rowcount == 1
 
 
-async def fail(
-    tx: Transaction, task: Task, *, attempts: int, error: str | None, wait_seconds: float, crashes: int = 0
-) -> bool:
-    """Park a task until its next attempt, and what is behind it in its lane with it. Does not commit.
+async def park(tx: Transaction, failures: Sequence[Failure]) -> set[int]:
+    """Let failed tasks, of as many lanes, wait for their next attempts, and what is behind them in their lanes.
 
-    It has had so many `attempts` from now on, and so many more `crashes`. False if it is no longer ours.
+    Returns the positions of those that were still ours. Does not commit.
     """
-    row = await tx.fetch_one(_FAIL, (error, attempts, attempts, crashes, wait_seconds, task.position, task.attempts))
-    return row is not None and row[0] == 1
+    if not failures:
+        return set()
+    rows = [
+        (each.task.position, each.task.attempts, each.attempts, each.error, float(each.wait_seconds), each.crashes)
+        for each in failures
+    ]
+    return {row[0] for row in await tx.fetch_all(_PARK, _columns(rows))}
 
 
 async def give_back(tx: Transaction, tasks: Sequence[Task]) -> None:
@@ -264,6 +284,11 @@ and not exists (
 order by next_attempt_at, position limit 1
 """
 
+_PUT_OFF: Final = """
+update tasks t set next_attempt_at = now() + make_interval(secs => p.seconds)
+from unnest(%b::bigint[], %b::float8[]) as p (position, seconds) where t.position = p.position
+"""
+
 _CLAIM: Final = """
 update tasks t set attempts = attempts + 1
 where position = any(%b)
@@ -275,15 +300,19 @@ returning position, handler, user_id, event_id, event_type, key, payload, header
     kafka_partition, kafka_offset, shard, attempts, ended, last_error, occurred_at
 """
 
-_FAIL: Final = """
-with head as (
-    update tasks set last_error = %s, attempts = %s, ended = %s, crashes = crashes + %s,
-        next_attempt_at = now() + make_interval(secs => %s)
-    where position = %s and attempts = %s
-    returning position, user_id, handler, next_attempt_at
+_PARK: Final = """
+with failed as materialized (
+    select * from unnest(%b::bigint[], %b::int[], %b::int[], %b::text[], %b::float8[], %b::int[])
+        as f (position, claimed_as, attempts, error, wait, crashes)
+), head as (
+    update tasks t set last_error = f.error, attempts = f.attempts, ended = f.attempts,
+        crashes = t.crashes + f.crashes, next_attempt_at = now() + make_interval(secs => f.wait)
+    from failed f
+    where t.position = f.position and t.attempts = f.claimed_as
+    returning t.position, t.user_id, t.handler, t.next_attempt_at
 ), behind as (
     update tasks t set next_attempt_at = head.next_attempt_at from head
     where t.user_id = head.user_id and t.handler = head.handler and t.position > head.position
 )
-select count(*) from head
+select position from head
 """

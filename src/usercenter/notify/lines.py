@@ -15,7 +15,8 @@ def one_line(text: str) -> str:
 
     Line breaks and runs of blanks become one space. Emoji, and names in any script, stay as they are.
     """
-    return " ".join("".join(map(_harmless, text)).split())
+    harmless = text if text.isprintable() else "".join(map(_harmless, text))
+    return " ".join(harmless.split())
 
 
 def one_line_each(value: Any) -> Any:

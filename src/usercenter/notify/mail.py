@@ -1,8 +1,6 @@
 """The way out: a message is handed to the SMTP server."""
 
 import ssl
-from email.headerregistry import Address
-from email.message import EmailMessage
 
 import structlog
 
@@ -10,8 +8,8 @@ from usercenter.config.model import Mail
 from usercenter.notify import verdicts
 from usercenter.notify.addresses import mailbox_of
 from usercenter.notify.connections import Connections
-from usercenter.notify.errors import MailRefused
 from usercenter.notify.lines import one_line
+from usercenter.notify.mime import ReadyMail
 from usercenter.tracing import UNTRACED, Attributes, Tracing
 
 log = structlog.get_logger()
@@ -35,31 +33,22 @@ class Mailer:
             "server.port": mail.port,
         }
 
-    async def send(self, message: EmailMessage) -> str:
+    async def send(self, mail: ReadyMail) -> str:
         """Returns once the server has taken responsibility for the mail, with what it said (often its queue id).
 
-        The message has one recipient, in `To`. Raises MailRefused (never try again) or MailDelayed (try again). After
-        MailDelayed the mail may have been taken all the same, when the connection broke before the answer.
+        Raises MailRefused (never try again) or MailDelayed (try again). After MailDelayed the mail may have been taken
+        all the same, when the connection broke before the answer.
         """
-        sender, recipient = _address_in(message, "From"), _address_in(message, "To")
-        options = [] if (sender + recipient).isascii() else ["SMTPUTF8"]
+        options = [] if (mail.sender + mail.recipient).isascii() else ["SMTPUTF8"]
         try:
-            octets = message.as_bytes()
             with self._tracing.span("send SMTP", "client", attributes=self._place):
                 async with self._connections.borrow() as client:
-                    _, answer = await client.sendmail(sender, [recipient], octets, mail_options=options)
+                    _, answer = await client.sendmail(mail.sender, [mail.recipient], mail.octets, mail_options=options)
         except verdicts.FAILURES as failure:
             raise verdicts.of_mail(failure) from None  # the cause may quote the address
-        log.info("notify.mail_taken", message_id=str(message["Message-ID"]))
+        log.info("notify.mail_taken", message_id=mail.message_id)
         return one_line(answer)
 
     async def close(self) -> None:
         """End the idle connections. Mails under way go on to their end, later ones are delayed. May be called twice."""
         await self._connections.close()
-
-
-def _address_in(message: EmailMessage, header: str) -> str:
-    addresses: tuple[Address, ...] = getattr(message[header], "addresses", ())
-    if len(addresses) != 1:
-        raise MailRefused(None, f"the message has {len(addresses)} addresses in {header}: it must have one")
-    return addresses[0].addr_spec

@@ -1,6 +1,8 @@
 """A template as its reader would see it, with sample parameters: for those who write templates, and for the tests."""
 
 import json
+from email import message_from_bytes
+from email.policy import default
 from importlib.resources import files
 from typing import Any, Final
 
@@ -19,7 +21,8 @@ def preview(template: str, locale: str, *, mail: Mail | None = None, clock: Cloc
     """The headers, readable and one a line, an empty line, then the text. Raises TemplateUnknown."""
     settings = mail or Mail()
     letter = _letter(template, locale, settings)
-    message = compose(letter, notification_id="preview", mail=settings, clock=clock or SystemClock())
+    ready = compose(letter, notification_id="preview", mail=settings, clock=clock or SystemClock())
+    message = message_from_bytes(ready.octets, policy=default)
     headers = "\n".join(f"{name}: {value}" for name, value in message.items())
     return f"{headers}\n\n{letter.text}"
 

@@ -6,7 +6,6 @@ WebhookError
 ├── DeliveryNotFound    there is no such delivery of it (any more)
 ├── EventGone           the event is not kept (any more), so it cannot be sent again
 ├── SecretUnreadable    the secret was sealed under another signing key
-├── ReceiverBusy        enough calls to this receiver are under way: come again later, no attempt was made
 └── DeliveryFailed      the receiver did not take it: try again later
 """
 
@@ -50,10 +49,6 @@ class EventGone(WebhookError):
 
 class SecretUnreadable(WebhookError):
     """The secret in the database was sealed under another signing key."""
-
-
-class ReceiverBusy(WebhookError):
-    """As many calls to this receiver are under way as may be at a time; no attempt was made."""
 
 
 class DeliveryFailed(WebhookError, RetryLater):

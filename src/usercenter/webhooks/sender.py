@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import httpcore
 
@@ -22,6 +23,7 @@ from usercenter.webhooks.network import AddressRefused, CheckedNetwork
 
 ANSWER_BYTES: Final = 4_096
 """How much of an answer is read and kept."""
+_POOLS: Final = 64  # a pool looks at each of its connections for each call: those of others must not be among them
 _LONGEST_PAUSE_SECONDS: Final = 86_400.0
 _LONGEST_ERROR: Final = 300
 _HEADERS: Final = {"content-type": "application/json", "user-agent": f"usercenter/{__version__}"}
@@ -65,13 +67,9 @@ class Sender:
         self._settings = settings
         self._clock = clock
         self._tracing = tracing
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or ssl.create_default_context(),
-            max_connections=None,
-            max_keepalive_connections=64,
-            keepalive_expiry=5.0,
-            network_backend=network or CheckedNetwork(settings.allowed_hosts),
-        )
+        self._ssl_context = ssl_context or ssl.create_default_context()
+        self._network = network or CheckedNetwork(settings.allowed_hosts)
+        self._pools: dict[int, httpcore.AsyncConnectionPool] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Send once, and say what came of it; raises nothing that the receiver could cause."""
@@ -93,7 +91,22 @@ class Sender:
 
     async def close(self) -> None:
         """Let go of every connection. May be called twice."""
-        await self._pool.aclose()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.aclose()
+
+    def _pool_of(self, url: str) -> httpcore.AsyncConnectionPool:
+        """That of the receiver's host and port, which few others share."""
+        number = crc32(urlsplit(url).netloc.encode()) % _POOLS
+        if number not in self._pools:
+            self._pools[number] = httpcore.AsyncConnectionPool(
+                ssl_context=self._ssl_context,
+                max_connections=None,
+                max_keepalive_connections=self._settings.concurrent_per_receiver,
+                keepalive_expiry=5.0,
+                network_backend=self._network,
+            )
+        return self._pools[number]
 
     def _span(self, url: str) -> Span:
         """Says the host and nothing else of the address, for there may be a secret in the rest of it."""
@@ -114,7 +127,7 @@ class Sender:
         try:
             async with (
                 asyncio.timeout(self._settings.timeout_seconds),
-                self._pool.stream("POST", url, headers=sent, content=body) as response,
+                self._pool_of(url).stream("POST", url, headers=sent, content=body) as response,
             ):
                 await reply.read(response)
         except (TimeoutError, httpcore.TimeoutException):

@@ -5,9 +5,7 @@ is open while a receiver is waited for.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -27,7 +25,6 @@ from usercenter.webhooks.errors import (
     DeliveryNotFound,
     EventGone,
     Problem,
-    ReceiverBusy,
     SecretUnreadable,
     WebhookInvalid,
     WebhookNotFound,
@@ -64,7 +61,11 @@ class Webhooks:
         self._event_types = event_types
         self._seal = Seal(derive(PURPOSE))
         self._sender = sender or Sender(settings, clock=clock, tracing=tracing)
-        self._under_way: Counter[UUID] = Counter()
+
+    @property
+    def concurrent_per_receiver(self) -> int:
+        """How many calls one receiver bears at a time."""
+        return self._settings.concurrent_per_receiver
 
     async def create(
         self, tx: Transaction, *, url: str, event_types: Collection[str], secret: str | None = None
@@ -130,15 +131,12 @@ class Webhooks:
     async def deliver(self, webhook_id: UUID, event: Event, *, attempt: int) -> Delivery | None:
         """Send an event once, and record it; None, and nothing sent, where the webhook is gone or disabled.
 
-        A 410 disables the webhook and is an end too. Raises DeliveryFailed when another attempt is due, and
-        ReceiverBusy when none was made.
+        A 410 disables the webhook and is an end too. Raises DeliveryFailed when another attempt is due.
         """
-        with self._place(webhook_id):  # before all else: whoever waits for a slow receiver asks again and again
-            async with self._database.transaction() as tx:
-                webhook = await queries.find(tx, webhook_id)
-            if webhook is None or not webhook.is_enabled:
-                return None
-            delivery, outcome = await self._attempt(webhook, message_of(event), attempt)
+        webhook = await queries.find_alone(self._database, webhook_id)
+        if webhook is None or not webhook.is_enabled:
+            return None
+        delivery, outcome = await self._attempt(webhook, message_of(event), attempt)
         if outcome.is_done or outcome.is_gone:
             return delivery
         raise DeliveryFailed(f"webhook {webhook_id}: {outcome.error}", retry_after_seconds=outcome.retry_after_seconds)
@@ -213,19 +211,6 @@ class Webhooks:
     def _readable(self, webhook: Webhook) -> list[bytes]:
         """Its secrets without those of another signing key, which would make every attempt fail."""
         return [sealed for sealed in webhook.sealed_secrets if self._seal.opens(webhook.id, sealed)]
-
-    @contextmanager
-    def _place(self, webhook_id: UUID) -> Iterator[None]:
-        """One of the calls that a receiver may have at a time. Raises ReceiverBusy."""
-        if self._under_way[webhook_id] >= self._settings.concurrent_per_receiver:
-            raise ReceiverBusy(f"webhook {webhook_id} has {self._under_way[webhook_id]} calls under way")
-        self._under_way[webhook_id] += 1
-        try:
-            yield
-        finally:
-            self._under_way[webhook_id] -= 1
-            if not self._under_way[webhook_id]:
-                del self._under_way[webhook_id]
 
     def _check(
         self, *, url: str | None = None, event_types: Collection[str] | None = None, secret: str | None = None

@@ -1,6 +1,7 @@
 """Outside handlers that wait for their time, and those with lanes of their own."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 from harness import World, eventually
@@ -95,3 +96,55 @@ async def test_events_of_an_erased_user_reach_no_handler(desk: Desk) -> None:
     await desk.router(group).handle(messages(login(erased), login(other)))
 
     assert seen == [other]
+
+
+async def test_a_receiver_with_as_many_calls_as_it_bears_keeps_nobody_waiting_and_no_attempt_counts(
+    world: World,
+) -> None:
+    desk = Desk(world, window=10, concurrent_lanes=4)
+    release = asyncio.Event()
+    attempts: list[int] = []
+    calls: list[str] = []
+
+    async def lanes(events, tx, context):
+        return {event.id: ["slow", "quick"] for event in events}
+
+    async def deliver(event: UserUpdated, context: Context) -> None:
+        if context.lane == "slow":
+            attempts.append(context.attempt)
+            await release.wait()
+        calls.append(context.lane)
+
+    handler = outside(deliver, lanes=lanes, concurrent=lambda context: 2)
+    group = Group("delivering", "user_events", {UserUpdated: (handler,)})
+    await desk.router(group).handle(messages(*(update(new_id()) for _ in range(12))))
+    async with desk.running(group):
+        await eventually(lambda: calls.count("quick"), lambda number: number == 12, what="the quick receiver")
+        begun = await world.rows("select count(*) from tasks where handler = 'deliver/slow' and attempts > 0")
+        assert begun == [(len(attempts),)]
+        assert 0 < len(attempts) <= 2
+        release.set()
+        await eventually(lambda: desk.world.count("tasks"), lambda number: number == 0, what="the slow receiver")
+
+    assert attempts == [1] * 12
+    assert calls.count("slow") == 12
+
+
+async def test_of_two_runners_each_calls_a_receiver_as_often_as_it_bears(desk: Desk) -> None:
+    under_way: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+
+    async def deliver(event: UserUpdated, context: Context) -> None:
+        name = "both"
+        under_way[name] += 1
+        most[name] = max(most[name], under_way[name])
+        await asyncio.sleep(0)
+        under_way[name] -= 1
+
+    group = Group("delivering", "user_events", {UserUpdated: (outside(deliver, concurrent=lambda context: 2),)})
+    users = [new_id() for _ in range(20)]
+    await desk.router(group).handle(messages(*(update(user) for user in users * 2)))
+    async with desk.running(group), desk.running(group):
+        await desk.eventually_tasks(0)
+
+    assert 0 < most["both"] <= 4

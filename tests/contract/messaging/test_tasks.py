@@ -15,7 +15,7 @@ from usercenter.events import UserLoggedIn, new_id
 from usercenter.messaging import tasks
 from usercenter.messaging.groups import Group, outside
 from usercenter.messaging.shards import SHARDS
-from usercenter.messaging.tasks import Task
+from usercenter.messaging.tasks import Failure, Task
 
 ALL = range(SHARDS)
 
@@ -104,7 +104,7 @@ async def test_a_task_tells_in_how_many_of_its_attempts_a_process_has_ended(worl
     async with queued(world, new_id()) as (tx, [position]):
         for crashes in (1, 0, 1):
             task = await _claim_one(tx, owner, position)
-            await tasks.fail(tx, task, attempts=task.attempts, error="?", wait_seconds=0, crashes=crashes)
+            await tasks.park(tx, [Failure(task, task.attempts, "?", 0, crashes)])
 
         [waiting] = await tasks.due(tx, handlers=["send"], shards=ALL, beside=[], limit=10)
         [probe] = await tasks.due_of(tx, handler="send", shards=ALL)
@@ -117,7 +117,7 @@ async def test_a_failure_parks_the_lane_and_nothing_else(world: World, owner: UU
     async with queued(world, user, user, new_id()) as (tx, [first, second, third]):
         task = await _claim_one(tx, owner, first)
 
-        assert await tasks.fail(tx, task, attempts=1, error="away", wait_seconds=60)
+        assert await tasks.park(tx, [Failure(task, 1, "away", 60)]) == {first}
 
         rows = await tx.fetch_all(
             "select position, attempts, ended, last_error, next_attempt_at > now() from tasks order by position"
@@ -125,12 +125,30 @@ async def test_a_failure_parks_the_lane_and_nothing_else(world: World, owner: UU
     assert rows == [(first, 1, 1, "away", True), (second, 0, 0, None, True), (third, 0, 0, None, False)]
 
 
+async def test_many_failures_are_parked_at_once_each_as_it_failed(world: World, owner: UUID) -> None:
+    user, other, third = new_id(), new_id(), new_id()
+    async with queued(world, user, other, user, other, third) as (tx, positions):
+        one, two = await _claim_one(tx, owner, positions[0]), await _claim_one(tx, owner, positions[1])
+        late = two._replace(position=positions[4], attempts=7)
+        failures = [Failure(one, 1, "away", 60), Failure(two, 0, None, 0.25, crashes=1), Failure(late, 7, "late", 60)]
+
+        assert await tasks.park(tx, failures) == set(positions[:2])
+
+        rows = await tx.fetch_all(
+            "select attempts, last_error, crashes, extract(epoch from next_attempt_at - now())::float8 from tasks "
+            "where user_id <> %s order by position",
+            (third,),
+        )
+        assert await tx.fetch_all("select attempts, ended from tasks where user_id = %s", (third,)) == [(0, 0)]
+    assert rows == [(1, "away", 0, 60.0), (0, None, 1, 0.25), (0, None, 0, 60.0), (0, None, 0, 0.25)]
+
+
 async def test_who_is_not_at_the_latest_attempt_changes_nothing(world: World, owner: UUID) -> None:
     async with queued(world, new_id()) as (tx, [position]):
         late = await _claim_one(tx, owner, position)
         await _claim_one(tx, owner, position)
 
-        assert not await tasks.fail(tx, late, attempts=1, error="away", wait_seconds=60)
+        assert await tasks.park(tx, [Failure(late, 1, "away", 60)]) == set()
         assert not await tasks.bury(tx, late)
         await tasks.give_back(tx, [late])
 
@@ -170,6 +188,6 @@ async def test_finishing_twice_is_harmless(world: World) -> None:
 async def test_tasks_are_counted_by_handler_and_state(world: World, owner: UUID) -> None:
     user = new_id()
     async with queued(world, user, user, new_id()) as (tx, [first, *_]):
-        await tasks.fail(tx, await _claim_one(tx, owner, first), attempts=1, error="away", wait_seconds=60)
+        await tasks.park(tx, [Failure(await _claim_one(tx, owner, first), 1, "away", 60)])
 
         assert sorted(await tasks.counts(tx)) == [("send", False, 1), ("send", True, 2)]

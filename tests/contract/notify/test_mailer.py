@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime
 from email import message_from_bytes
-from email.message import EmailMessage
 from email.policy import default
 
 import pytest
@@ -13,12 +12,12 @@ from usercenter.config.model import Mail
 from usercenter.notify.errors import MailDelayed, MailRefused
 from usercenter.notify.letters import render
 from usercenter.notify.mail import Mailer
-from usercenter.notify.mime import compose
+from usercenter.notify.mime import ReadyMail, compose
 
 CLOCK = HeldClock(datetime(2026, 11, 24, 9, 30, tzinfo=UTC))
 
 
-def welcome(number: int = 1, *, to: str = "li@example.com", locale: str = "zh-CN") -> EmailMessage:
+def welcome(number: int = 1, *, to: str = "li@example.com", locale: str = "zh-CN") -> ReadyMail:
     parameters = {"username": "李雷", "email": to}
     letter = render("welcome", locale, parameters, to=to, mail=Mail())
     return compose(letter, notification_id=f"notification-{number}", mail=Mail(), clock=CLOCK)
@@ -44,7 +43,7 @@ async def test_the_welcome_mail_arrives_as_it_was_written(office, mailer):
     assert "欢迎您，李雷" in arrived.get_body(("plain",)).get_content()
     assert "欢迎您，李雷" in arrived.get_body(("html",)).get_content()
     assert max(map(len, envelope.content.splitlines())) < 100
-    assert office.mail_options == [[f"SIZE={len(welcome().as_bytes())}"]]
+    assert office.mail_options == [[f"SIZE={len(welcome().octets)}"]]
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
@@ -131,10 +130,3 @@ async def test_an_address_that_the_server_cannot_carry_is_refused_for_good(offic
     office.offers_smtputf8 = False
     with pytest.raises(MailRefused, match="SMTPUTF8"):
         await mailer.send(welcome(to="李雷@例子.cn"))
-
-
-async def test_a_message_without_a_recipient_is_refused_for_good(mailer):
-    message = welcome()
-    del message["To"]
-    with pytest.raises(MailRefused, match="0 addresses in To"):
-        await mailer.send(message)

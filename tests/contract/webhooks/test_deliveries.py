@@ -16,13 +16,13 @@ from usercenter.config.model import Webhooks as Settings
 from usercenter.events import Event, UserDeleted, UserUpdated, encode, new_id
 from usercenter.handlers.webhooks import deliver_webhook, webhook_lanes
 from usercenter.messaging import outbox
-from usercenter.messaging.groups import Context, NotYet
+from usercenter.messaging.groups import Context
 from usercenter.webhooks import queries
 from usercenter.webhooks.errors import DeliveryFailed, EventGone, WebhookInvalid, WebhookNotFound
 from usercenter.webhooks.model import Webhook
 from usercenter.webhooks.service import GONE, Webhooks
 
-SETTINGS = Settings(allowed_hosts=["localhost"], timeout_seconds=2, concurrent_per_receiver=1)
+SETTINGS = Settings(allowed_hosts=["localhost"], timeout_seconds=2)
 
 
 class Room(NamedTuple):
@@ -131,22 +131,6 @@ async def test_a_deleted_webhook_is_called_no_more(room, receiver):
     await room.deliver(webhook, updated())
     assert len(receiver.calls) == 1
     assert await room.world.count("webhook_deliveries") == 0
-
-
-async def test_a_busy_receiver_is_not_yet_called_and_no_attempt_counts(room, receiver):
-    webhook, _ = await room.subscribed(receiver.url)
-    other, _ = await room.subscribed(receiver.url)
-    receiver.answer = None
-    hanging = asyncio.create_task(room.deliver(webhook, updated()))
-    await eventually(lambda: receiver.calls, what="the call that hangs")
-    with pytest.raises(NotYet):
-        await room.deliver(webhook, updated())
-    receiver.answer = b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n"
-    await room.deliver(other, updated())
-    receiver.end()
-    await hanging
-    await room.deliver(webhook, updated())
-    assert len(await room.deliveries(webhook)) == 2
 
 
 async def test_during_a_rotation_two_secrets_sign_and_afterwards_the_new_one_alone(room, receiver):

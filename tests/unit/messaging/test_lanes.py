@@ -90,9 +90,9 @@ def test_of_the_suspects_one_is_in_hand_at_a_time_and_all_others_go_on() -> None
         lanes.offer(lane, position, is_suspect=lane != EVE)
     lanes.offer(BOB, 9)
 
-    assert lanes.free == 2
+    assert lanes.ready(10, ALL) == 2
     assert lanes.take(5, ALL) == {0: ADA, 2: EVE}
-    assert lanes.free == 0
+    assert lanes.ready(10, ALL) == 0
     assert lanes.take(5, ALL) == {}
     lanes.release(ADA)
 

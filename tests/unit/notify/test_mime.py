@@ -23,7 +23,7 @@ def letter(**changes) -> Letter:
 
 
 def octets_of(letter: Letter, *, mail: Mail | None = None, notification_id: str = "n-1") -> bytes:
-    return compose(letter, notification_id=notification_id, mail=mail or Mail(), clock=CLOCK).as_bytes()
+    return compose(letter, notification_id=notification_id, mail=mail or Mail(), clock=CLOCK).octets
 
 
 def read(octets: bytes):
@@ -56,7 +56,7 @@ def test_no_reply_to_unless_it_is_set():
 def test_one_notification_has_one_message_id_at_every_attempt():
     clock = HeldClock(datetime(2027, 1, 1, tzinfo=UTC))
     again = compose(letter(subject="Other"), notification_id="n-1", mail=Mail(), clock=clock)
-    assert again["Message-ID"] == read(octets_of(letter()))["Message-ID"] == "<n-1@usercenter.example>"
+    assert again.message_id == read(octets_of(letter()))["Message-ID"] == "<n-1@usercenter.example>"
 
 
 @pytest.mark.parametrize("strange", ["", "a b", "x>\r\nBcc: y", "é", ".", "a..b", "x" * 200, "\ud800"])
