@@ -55,8 +55,6 @@ class Changes:
                 await self._listen(self._client)
             except (RedisError, OSError):
                 await asyncio.sleep(_SILENCE_SECONDS)
-            finally:
-                self._copies.end()
 
     async def close(self) -> None:
         """Let the connections go. May be called twice."""
@@ -65,17 +63,21 @@ class Changes:
 
     async def _listen(self, client: redis.Redis) -> None:
         """Until the connection is lost, or says nothing although it is asked."""
-        async with client.pubsub() as channel:
-            await channel.subscribe(_CHANNEL)
-            is_asked = False
-            while True:
-                message = await channel.get_message(timeout=_SILENCE_SECONDS)
-                if message is None and is_asked:
-                    raise TimeoutError
-                if is_asked := message is None:
-                    await channel.ping()
-                else:
-                    self._hear(message)
+        try:
+            async with client.pubsub() as channel:
+                async with asyncio.timeout(_PAUSE_SECONDS):
+                    await channel.subscribe(_CHANNEL)
+                is_asked = False
+                while True:
+                    message = await channel.get_message(timeout=_SILENCE_SECONDS)
+                    if message is None and is_asked:
+                        raise TimeoutError
+                    if is_asked := message is None:
+                        await channel.ping()
+                    else:
+                        self._hear(message)
+        finally:
+            self._copies.end()
 
     def _hear(self, message: Any) -> None:
         if message["type"] == "subscribe":
