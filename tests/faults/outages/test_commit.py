@@ -54,9 +54,9 @@ async def test_a_read_whose_commit_has_no_answer_is_merely_unavailable(world: Wo
     async with world.service(roles=["api"], config=far) as (_, client):
         await ready(client)
         token = (await register(client, world, "ada")).json()["token"]
-        front.to_database.lose_answer_to(b"COMMIT", after=b"users")
-        answer = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
-        again = await client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
+        front.to_database.lose_answer_to(b"COMMIT", after=b"user_settings")
+        answer = await client.get("/api/v1/users/me/settings", headers={"Authorization": f"Bearer {token}"})
+        again = await client.get("/api/v1/users/me/settings", headers={"Authorization": f"Bearer {token}"})
 
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
     assert again.status_code == 200
