@@ -51,6 +51,14 @@ async def parts(pytestconfig: pytest.Config) -> AsyncIterator[Running]:
             execute(started.config.database.url, f"create database {TEMPLATE}")
             migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
             yield started
+            await drop_the_stores(started)
+
+
+async def drop_the_stores(parts: Running) -> None:
+    """Nobody reads hundreds of databases and topics again: to write them out would take half a minute."""
+    for store in (parts.kafka, parts.postgres):
+        if store is not None:
+            await store.kill()
 
 
 def do_not_wait_for_the_disk(url: str) -> None:

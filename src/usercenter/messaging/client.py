@@ -45,6 +45,8 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
         # librdkafka would hold 64 MB for each consumer; a record that is larger than this is read all the same
         "queued.max.messages.kbytes": consumer.prefetch_kbytes,
         "fetch.message.max.bytes": consumer.prefetch_kbytes * 1_024 // _FETCHES_AHEAD,
+        # with that much in hand it stops fetching for so long; by default a second, in which all of it is handled
+        "fetch.queue.backoff.ms": 20,
         "max.poll.interval.ms": 300_000,
         # a member that loses its coordinator just as its session ends may wait without one until it asks again: 10 min
         "coordinator.query.interval.ms": 10_000,
