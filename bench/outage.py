@@ -56,7 +56,7 @@ async def by_the_product(ground: Ground, number: int) -> dict[str, float]:
             await kafka.start()
         if kafka.brokers != brokers:
             raise WorkNotDone(f"the broker came back as {kafka.brokers} instead of {brokers}")
-        after = await _drained(service, ground, number)
+        after = await _drained(service, ground, events)
     await _prove(ground, events)
     ratios = {"p50 during ÷ before": during[0] / before[0], "p99 during ÷ before": during[1] / before[1]}
     times = {"p50 before": before[0], "p50 during": during[0], "p99 before": before[1], "p99 during": during[1]}
@@ -105,14 +105,16 @@ async def _fill(ground: Ground, number: int) -> list[UserEvent]:
     return events
 
 
-async def _drained(service: Service, ground: Ground, number: int) -> dict[str, float]:
+async def _drained(service: Service, ground: Ground, events: list[UserEvent]) -> dict[str, float]:
     """From the moment when the broker answers again; what the service had counted before is left out."""
-    began, topic = time.perf_counter(), ground.config.kafka.topics.user_events
+    number, began, topic = len(events), time.perf_counter(), ground.config.kafka.topics.user_events
     sent, read = {"topic": topic}, {"topic": topic, "group": ground.config.kafka.group_id}
     sent_before, read_before = counted(service.metrics.produced, sent), counted(service.metrics.consumed, read)
     await until(service.metrics.produced, sent, sent_before + number)
     sent_seconds = time.perf_counter() - began
     await until(service.metrics.consumed, read, read_before + number)
+    while await _handled(ground, events) < number:  # those of the calls, and repetitions, were counted as well
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
     return {"sent/s": number / sent_seconds, "handled/s": number / (time.perf_counter() - began)}
 
 
@@ -123,13 +125,16 @@ async def _prove(ground: Ground, events: list[UserEvent]) -> None:
     found = await asyncio.to_thread(_sequences, ground)
     if any(found.get(user) != sequences for user, sequences in wanted.items()):
         raise WorkNotDone("the topic does not have every user's events, each once and in order")
+
+
+async def _handled(ground: Ground, events: list[UserEvent]) -> int:
+    """How many of these events are in the inbox of the group."""
     async with ground.database.transaction() as tx:
         row = await tx.fetch_one(
             "select count(*) from inbox where group_name = %s and event_id = any(%b)",
             (ground.config.kafka.group_id, [event.id for event in events]),
         )
-    if row is None or row[0] != len(events):
-        raise WorkNotDone(f"{row and row[0]} of {len(events)} events are in the inbox")
+    return int(row[0]) if row else 0
 
 
 def _sequences(ground: Ground) -> dict[str, list[int]]:
