@@ -32,12 +32,15 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
     await asyncio.to_thread(_write_one, world.config.kafka)
     topic, group = guarded.topics.user_events, guarded.group_id
 
-    nothing = await checks(world, guarded)
+    def says_that_neither_is_allowed(found: dict[str, dict[str, Any]]) -> bool:
+        return all("not allowed" in found[name]["says"] for name in (f"topic {topic}", f"group {group}"))
+
+    nothing = await eventually(
+        lambda: checks(world, guarded), says_that_neither_is_allowed, what="the refusals, once the broker is ready"
+    )
     assert nothing[f"topic {topic}"]["state"] == "wrong"
-    assert "not allowed" in nothing[f"topic {topic}"]["says"]
     assert "kafka-acls --add" in nothing[f"topic {topic}"]["next_step"]
     assert nothing[f"group {group}"]["state"] == "wrong"
-    assert "not allowed" in nothing[f"group {group}"]["says"]
 
     rights.grant("topic", "describe")
     found = await eventually(
@@ -59,7 +62,10 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
 async def test_a_wrong_password_is_named_and_not_taken_for_a_broker_that_is_away(world: World, guarded: Kafka) -> None:
     mistyped = replace(guarded, librdkafka=guarded.librdkafka | {"sasl.password": "mistyped"})
 
-    kafka = (await checks(world, mistyped))["kafka"]
+    found = await eventually(
+        lambda: checks(world, mistyped), lambda found: "Authentication" in found["kafka"]["says"], what="the refusal"
+    )
+    kafka = found["kafka"]
     said = await command(replace(world.config, kafka=mistyped), "brokers", "--live")
 
     assert kafka["state"] == "unreachable"
@@ -75,10 +81,12 @@ async def test_kafkas_own_tools_log_in_as_our_clients_do(world: World, guarded: 
     await asyncio.to_thread(_write_one, world.config.kafka)
     topic = guarded.topics.user_events
     rights.grant("topic", "read", "describe")
-    asked = await asyncio.to_thread(
-        kafka_tools.output, "topics", ["--list"], brokers=guarded.brokers, librdkafka=guarded.librdkafka
+    login = {"brokers": guarded.brokers, "librdkafka": guarded.librdkafka}
+    await eventually(
+        lambda: asyncio.to_thread(kafka_tools.output, "topics", ["--list"], **login),
+        lambda said: topic in said.splitlines(),
+        what="the topic that this user may see now",
     )
-    assert topic in asked.splitlines()
 
 
 async def test_a_topic_is_described_with_its_bytes_on_request(world: World) -> None:
@@ -86,10 +94,13 @@ async def test_a_topic_is_described_with_its_bytes_on_request(world: World) -> N
     await asyncio.to_thread(_write_one, world.config.kafka)
     topic = world.config.kafka.topics.user_events
 
-    said = await command(world.config, "topics", "describe", topic, "--sizes", "--json")
+    said = await eventually(
+        lambda: command(world.config, "topics", "describe", topic, "--sizes", "--json"),
+        lambda said: said.status == 0,
+        what="a topic whose partitions are all there",
+    )
     shown = await command(world.config, "topics", "describe", topic, "--sizes")
 
-    assert said.status == 0, said
     sizes = json.loads(said.data)["bytes"]
     assert sorted(sizes) == ["0", "1", "2"]
     ((_, size),) = sizes["0"].items()
