@@ -33,7 +33,8 @@ async def test_each_right_that_is_missing_is_named_with_the_command_that_grants_
     topic, group = guarded.topics.user_events, guarded.group_id
 
     def says_that_neither_is_allowed(found: dict[str, dict[str, Any]]) -> bool:
-        return all("not allowed" in found[name]["says"] for name in (f"topic {topic}", f"group {group}"))
+        names = (f"topic {topic}", f"group {group}")
+        return all(name in found and "not allowed" in found[name]["says"] for name in names)
 
     nothing = await eventually(
         lambda: checks(world, guarded), says_that_neither_is_allowed, what="the refusals, once the broker is ready"
