@@ -30,12 +30,13 @@ async def recipient_of(event: NotificationRequested, context: Context) -> Recipi
     A user who is not (or no longer) there has the defaults, and needs an address in the request. Raises
     PermanentFailure when there is none.
     """
-    ((email, phone, *chosen),) = await context.service(Database).run_alone(
-        "select u.email, u.phone, coalesce(s.locale, u.locale), s.time_zone, s.notifications "
-        "from (select %s::uuid as id) as one left join users u on u.id = one.id and u.status <> 'deleted' "
-        "left join user_settings s on s.user_id = one.id",
-        (event.user_id,),
-    )
+    async with context.service(Database).reading() as tx:
+        ((email, phone, *chosen),) = await tx.fetch_all(
+            "select u.email, u.phone, coalesce(s.locale, u.locale), s.time_zone, s.notifications "
+            "from (select %s::uuid as id) as one left join users u on u.id = one.id and u.status <> 'deleted' "
+            "left join user_settings s on s.user_id = one.id",
+            (event.user_id,),
+        )
     found = settings.of_row(tuple(chosen), context.service(Accounts))
     to = event.to or (phone if event.channel == "sms" else email)
     if not to:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from usercenter.db import Database, Transaction
+from usercenter.db import Transaction
 from usercenter.webhooks.model import Delivery, Message, Outcome, Webhook
 
 _WEBHOOK: Final = "id, url, event_types, secrets, is_enabled, disabled_reason, created_at, updated_at"
@@ -44,12 +44,6 @@ async def find(tx: Transaction, webhook_id: UUID, *, for_update: bool = False) -
         f"select {_WEBHOOK} from webhooks where id = %s" + (" for update" if for_update else ""), (webhook_id,)
     )
     return _webhook(row) if row else None
-
-
-async def find_alone(database: Database, webhook_id: UUID) -> Webhook | None:
-    """The webhook with this id, in one trip to PostgreSQL."""
-    rows = await database.run_alone(f"select {_WEBHOOK} from webhooks where id = %s", (webhook_id,))
-    return _webhook(rows[0]) if rows else None
 
 
 async def store(tx: Transaction, webhook: Webhook) -> None:

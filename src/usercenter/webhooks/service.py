@@ -133,7 +133,8 @@ class Webhooks:
 
         A 410 disables the webhook and is an end too. Raises DeliveryFailed when another attempt is due.
         """
-        webhook = await queries.find_alone(self._database, webhook_id)
+        async with self._database.reading() as tx:
+            webhook = await queries.find(tx, webhook_id)
         if webhook is None or not webhook.is_enabled:
             return None
         delivery, outcome = await self._attempt(webhook, message_of(event), attempt)
