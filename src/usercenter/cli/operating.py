@@ -128,5 +128,6 @@ def who(by: str | None) -> str:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr."""
-    print(plain(text), file=sys.stderr, flush=True)  # noqa: T201
+    """A line for the person at the terminal, on stderr; whole, whatever other threads write there meanwhile."""
+    sys.stderr.write(f"{plain(text)}\n")
+    sys.stderr.flush()

@@ -1,12 +1,14 @@
 """Nothing that is printed makes a terminal do anything."""
 
+import io
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cyclopts import Token
 
-from usercenter.cli.operating import moment, who
+from usercenter.cli.operating import moment, say, who
 from usercenter.cli.terminal import plain, short, show_facts, show_json, show_table
 
 HOSTILE = "a\x1b[31m\x9b2J\u202e\u2028\r\nb\x00\x7f</script>"
@@ -33,6 +35,27 @@ def test_json_lets_nothing_through_and_loses_nothing(capsys) -> None:
     said = capsys.readouterr().out
     assert not ACTING & set(said)
     assert json.loads(said) == {"text": HOSTILE}
+
+
+class Pieces(io.StringIO):
+    """Keeps what came in one call of `write`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.found.append(text)
+        return len(text)
+
+
+def test_a_line_is_written_in_one_piece_so_that_no_log_line_gets_into_it(monkeypatch) -> None:
+    pieces = Pieces()
+    monkeypatch.setattr(sys, "stderr", pieces)
+
+    say("answers at http://127.0.0.1:8000")
+
+    assert pieces.found == ["answers at http://127.0.0.1:8000\n"]
 
 
 def test_tables_and_facts_are_safe(capsys) -> None:
