@@ -39,7 +39,7 @@ with due as materialized (
         select e.position, e.next_attempt_at from tasks e
         where e.user_id = d.user_id and e.handler = d.handler and e.position < d.position
         and e.position not in (select position from due)
-        order by e.next_attempt_at desc limit 1
+        order by e.position desc limit 1
     ) e on true
 ), alone as materialized (
     select position from first where is_suspect and before is null order by position limit 1
