@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import (
     batch,
     consume,
+    endurance,
     flames,
     growth,
     http,
@@ -49,7 +50,8 @@ _ALL: Final = (
     start.MEASURE,
     outage.MEASURE,  # the last one: an outage has made librdkafka abort its process
 )
-MEASURES: Final = {measure.name: measure for measure in (*_ALL, growth.MEASURE, tuning.MEASURE)}
+_APART: Final = (endurance.MEASURE, growth.MEASURE, tuning.MEASURE)
+MEASURES: Final = {measure.name: measure for measure in (*_ALL, *_APART)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 
 
@@ -57,7 +59,10 @@ def main() -> None:
     """Measure, print, write the results, and the page of all results that are kept."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "measures", nargs="*", metavar="MEASURE", help=f"any of {', '.join(MEASURES)}; none: all but growth and tuning"
+        "measures",
+        nargs="*",
+        metavar="MEASURE",
+        help=f"any of {', '.join(MEASURES)}; none: all but {', '.join(each.name for each in _APART)}",
     )
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: write docs/performance.md and its pictures"

@@ -132,13 +132,13 @@ def _at_end(found: dict[str, float], process: Running) -> dict[str, float]:
 async def _with_events(ground: Ground, process: Running, worker: Running, number: int) -> dict[str, float]:
     """The memory of a process before and after events, whose effects the worker counts."""
     found = _at_start(process)
-    await _through(ground, worker, number // 10, before=0)
+    await through(ground, worker, number // 10, before=0)
     found[_AFTER_FIRST] = process.memory_mb
-    await _through(ground, worker, number - number // 10, before=number // 10)
+    await through(ground, worker, number - number // 10, before=number // 10)
     return _at_end(found, process)
 
 
-async def _through(ground: Ground, worker: Running, number: int, *, before: int) -> None:
+async def through(ground: Ground, worker: Running, number: int, *, before: int) -> None:
     """Put so many events into the outbox, and wait until the worker has dealt with all of them."""
     events = traffic.events(number)
     for start in range(0, number, _AT_ONCE):
