@@ -187,10 +187,13 @@ async def write(kafka: Kafka, messages: Sequence[tuple[str, bytes]], **where: in
 
 
 def _write(kafka: Kafka, messages: Sequence[tuple[str, bytes]], where: Mapping[str, int]) -> None:
-    producer = native_client(confluent_kafka.Producer, kafka)
+    producer, refused = native_client(confluent_kafka.Producer, kafka), []
     for key, value in messages:
-        producer.produce(kafka.topics.user_events, value, key, **where)
+        producer.produce(
+            kafka.topics.user_events, value, key, on_delivery=lambda error, _: refused.append(error), **where
+        )
     assert producer.flush(20) == 0
+    assert not any(refused), refused
 
 
 def native_client(kind: Callable[[dict[str, Any]], T], kafka: Kafka, **settings: Any) -> T:

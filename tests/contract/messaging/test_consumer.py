@@ -231,6 +231,11 @@ async def test_a_partition_that_is_added_later_is_read_from_its_beginning(kafka:
     await pin(world, kafka)
     admin = AdminClient({"bootstrap.servers": ",".join(kafka.brokers)})
     await asyncio.to_thread(admin.create_partitions([NewPartitions(topic, 4)])[topic].result, 10)
+    await eventually(  # the broker that answers clients hears of it a moment later
+        lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions),
+        lambda found: found == 4,
+        what="the partition",
+    )
     await write(kafka, [("a", b"on the new one")], partition=3)
     async with consuming(kafka, handler):
         await eventually(lambda: handler.done, what="the message")
