@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from broom import sweep
 from canaries import CANARIES
 from harness import World, config_of, execute, new_database, with_database
 from msgspec.structs import replace
@@ -78,3 +79,4 @@ async def world(parts: Running) -> AsyncIterator[World]:
         yield World(parts, config, database)
     finally:
         await database.close()
+        sweep(config)
