@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
@@ -102,7 +102,7 @@ def reset_offsets(
     else:
         rows = [(m.topic, m.partition, m.committed, m.to, m.to - (m.committed or 0)) for m in moves]
         show_table(("topic", "partition", "committed", "goes on at", "difference"), rows)
-    done = f"{name} goes on there." if yes else "Nothing was changed: say --yes to do it."
+    done = f"{name} goes on there." if yes else NOTHING_CHANGED
     say(f"{done} {_INBOX}")
 
 

@@ -11,7 +11,11 @@ def kafka(tool: str, /, *arguments: str) -> int:
     Tools: console-consumer, console-producer, topics, consumer-groups, configs, log-dirs, broker-api-versions.
     """
     embedded_parts()
-    from usercenter.embedded.kafka_tools import run_tool
+    from usercenter.embedded import kafka_tools
+    from usercenter.messaging import live
 
+    kafka_tools.main_class(tool)  # a name that is wrong is wrong without a broker too
     settings = of_running(None).kafka
-    return run_tool(tool, list(arguments), brokers=settings.brokers, librdkafka=settings.librdkafka)
+    if kafka_tools.asks_ours(arguments):
+        live.reach(settings)
+    return kafka_tools.run_tool(tool, list(arguments), brokers=settings.brokers, librdkafka=settings.librdkafka)

@@ -30,6 +30,7 @@ _NO_KEY: Final = (
     "tokens.private_key is not set, and what is done with users' work needs the service's own: name its file in "
     "USERCENTER_TOKENS__PRIVATE_KEY_FILE"
 )
+NOTHING_CHANGED: Final = "Nothing was changed: say --yes to do it."
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 

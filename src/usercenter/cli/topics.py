@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, embedded_parts, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
@@ -85,7 +85,9 @@ def _sizes(kafka: "Kafka", name: str) -> dict[int, dict[int, int]]:
     """Bytes by partition and broker."""
     embedded_parts()
     from usercenter.embedded import log_dirs
+    from usercenter.messaging import live
 
+    live.reach(kafka)
     return log_dirs.sizes(name, brokers=kafka.brokers, librdkafka=kafka.librdkafka)
 
 
@@ -135,7 +137,7 @@ def delete(name: str, /, *, yes: Yes = False, json: Json = False, config: Config
 
 def _say_what_next(*, is_done: bool) -> None:
     if not is_done:
-        say("Nothing was changed: say --yes to do it.")
+        say(NOTHING_CHANGED)
 
 
 def _row(each: "Partition") -> tuple[Any, ...]:
