@@ -1,9 +1,15 @@
 """`usercenter kafka TOOL …`: Kafka's own tools, from the embedded jars."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from usercenter.cli.settings import embedded_parts, of_running
 
 
-def kafka(tool: str, /, *arguments: str) -> int:
+def kafka(
+    tool: Annotated[str, Parameter(help="Its name.")], /, *arguments: Annotated[str, Parameter(help="The tool's own.")]
+) -> int:
     """Run one of Kafka's own tools against the configured brokers; all that follows its name goes to the tool.
 
     It logs in there as our clients do (`kafka.librdkafka`), unless the arguments name other brokers or settings.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.replay_plan import Forecast, Wish
     from usercenter.messaging.operations.replays import Replay
 
-ReplayId = Annotated[UUID, Parameter(help="The replay, as `replay status` names it.")]
+ReplayId = Annotated[UUID, Parameter(name="ID", help="The replay, as `replay status` names it.")]
 
 
 def start(
@@ -97,7 +97,7 @@ def pause(id_: ReplayId, /, *, config: ConfigFile = None) -> None:
     say(f"paused; `usercenter replay resume {id_}` goes on")
 
 
-def status(id_: UUID | None = None, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def status(id_: ReplayId | None = None, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Say how far the latest replays are, or one of them."""
 
     async def do(parts: "Workshop") -> "Sequence[Replay]":

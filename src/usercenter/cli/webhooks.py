@@ -47,20 +47,17 @@ def list_(*, json: Json = False, config: ConfigFile = None) -> None:
 
 
 def create(
-    url: str,
+    url: Annotated[str, Parameter(help="Where to send events: https, public or in webhooks.allowed_hosts.")],
     /,
     *,
-    events: Annotated[list[str] | None, Parameter(name=["--events", "-e"])] = None,
+    events: Annotated[
+        list[str] | None,
+        Parameter(name=["--events", "-e"], negative="", help="An event type; may be repeated. All unless given."),
+    ] = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again.
-
-    Parameters
-    ----------
-    url: Where to send events: https, public or in webhooks.allowed_hosts.
-    events: An event type; may be repeated. All of them unless given.
-    """
+    """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again."""
 
     async def subscribe(webhooks: "Webhooks", database: "Database") -> tuple[UUID, str]:
         async with database.transaction() as tx:
@@ -111,7 +108,9 @@ def deliveries(webhook_id: WebhookId, /, *, limit: Limit = 20, json: Json = Fals
         show(_line(each))
 
 
-def redeliver(webhook_id: WebhookId, delivery_id: DeliveryId, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def redeliver(
+    webhook_id: WebhookId, delivery_id: DeliveryId, /, *, json: Json = False, config: ConfigFile = None
+) -> None:
     """Send the event of an earlier attempt again, now; status 1 when the receiver does not take it."""
     _show(_with_webhooks(config, lambda webhooks, _: webhooks.redeliver(webhook_id, delivery_id)), json=json)
 

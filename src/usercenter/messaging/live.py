@@ -1,7 +1,7 @@
 """What a command asks the brokers now: whether they are there, their state, one group, all groups.
 
-All but the first is asked by a child (`messaging/apart.py`), and once more if the first one dies. There the client may call back with the
-cause of a failed connection, such as a refused login, which a failed call does not tell.
+All but the first is asked by a child (`messaging/apart.py`), and once more if the first one dies. There the client may
+call back with the cause of a failed connection, such as a refused login, which a failed call does not tell.
 """
 
 from typing import Final, Literal

@@ -120,9 +120,9 @@ async def test_the_command_subscribes_tests_lists_and_deletes(world, receiver, m
     status, said = await world.command("webhooks", "delete", id_)
     assert (status, "Nothing was changed: say --yes to do it." in said) == (0, True)
     assert (await world.command("webhooks", "delete", id_, "--yes"))[0] == 0
-    for words in (["delete", id_, "--yes"], ["delete", id_], ["deliveries", id_], ["test", id_], ["redeliver", id_, "1"]):
-        status, said = await world.command("webhooks", *words)
-        assert (status, "usercenter webhooks list" in said) == (2, True), words
+    for verb, *more in (("delete",), ("delete", "--yes"), ("deliveries",), ("test",), ("redeliver", "1")):
+        status, said = await world.command("webhooks", verb, id_, *more)
+        assert (status, "usercenter webhooks list" in said) == (2, True), verb
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,15 @@ def parsed(command: Command) -> tuple[App, inspect.BoundArguments]:
     return function, bound
 
 
-def options(command: Command) -> set[str]:
+def leaf(command: Command) -> App:
     found = app
     for name in command.path.split():
         found = found[name]
-    return {name for argument in found.assemble_argument_collection() for name in argument.names}
+    return found
+
+
+def options(command: Command) -> set[str]:
+    return {name for argument in leaf(command).assemble_argument_collection() for name in argument.names}
 
 
 def usercenter_(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -136,6 +140,13 @@ def test_no_option_takes_a_secret(command):
     names = [*options(command), *inspect.signature(function).parameters]
 
     assert [name for name in names if any(word in name.lower().replace("-", "_") for word in SECRETS)] == []
+
+
+@every
+def test_every_argument_and_option_is_explained_on_the_page_of_its_command(command):
+    arguments = [each for each in leaf(command).assemble_argument_collection() if each.names != ("*",)]
+
+    assert [each.name for each in arguments if not (each.parameter.help or "").endswith((".", "…"))] == []
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
