@@ -92,6 +92,9 @@ def show_refused(refused: list[Refusal]) -> None:
 
 
 def _tell_dry_run(run: DryRun) -> None:
+    if not run.count:
+        say(f"there is nothing to {run.action}")
+        return
     show_causes(run.causes)
     show(f"selection: {run.selection}")
     say(f"{run.count} letters; nothing is done yet. To {run.action} exactly these:")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
@@ -100,8 +101,11 @@ async def chosen(
     return await freeze(found)
 
 
-def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
-    """Do this with the parts of the configured service; it need not run."""
+def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]", *, about: "Filter | None" = None) -> T:
+    """Do this with the parts of the configured service; it need not run.
+
+    `about`: which letters or tasks, whose handler must be one that there is, or was. Raises CommandFailed.
+    """
 
     async def run() -> T:
         from usercenter.bootstrap import workshop
@@ -110,9 +114,27 @@ def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
         if not settings.tokens.private_key:
             raise CommandFailed(_NO_KEY, status=WRONG_USAGE)
         async with workshop(settings) as parts:
+            if about is not None and about.handler is not None:
+                await _expect_handler(parts, about.handler)
             return await job(parts)
 
     return asyncio.run(run())
+
+
+async def _expect_handler(parts: "Workshop", name: str) -> None:
+    """For nothing found of a mistyped handler would look like all being well."""
+    from usercenter.messaging.groups import RESERVED_NAMES, handlers_by_name
+    from usercenter.messaging.operations import letter_queries
+
+    wanted = name.partition("/")[0]
+    known = sorted({*RESERVED_NAMES, *handlers_by_name(parts.groups)})
+    if wanted in known:
+        return
+    async with parts.database.transaction() as tx:
+        if await letter_queries.has_work_of(tx, wanted):  # an earlier configuration had it
+            return
+    guess = "".join(f", did you mean {near}?" for near in get_close_matches(wanted, known, n=1))
+    raise CommandFailed(f"there is no handler {name!r}{guess or ';'} known are {', '.join(known)}", status=WRONG_USAGE)
 
 
 def returns_of(parts: "Workshop") -> "Returns":

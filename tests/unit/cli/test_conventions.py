@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import shlex
 import subprocess
 import sys
@@ -173,6 +174,16 @@ def test_wrong_usage_has_status_2_and_says_so_on_stderr(arguments):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["grups"], "groups"), (["groups", "lst"], "list"), (["dead-leters", "list"], "dead-letters")]
+)
+def test_a_mistyped_command_is_told_which_one_it_is_like(words, meant):
+    done = usercenter_(*words)
+
+    assert done.returncode == 2
+    assert re.search(f'did you mean "?{meant}"?\\?', " ".join(done.stderr.split()), re.IGNORECASE)
 
 
 def test_a_hostile_argument_does_not_reach_the_terminal():
