@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show_facts, show_json
 from usercenter.cli.terminal import show as show_line
@@ -30,6 +30,7 @@ T = TypeVar("T")
 Name = Annotated[str, Parameter(help="Username, address or id.")]
 NewRole = Annotated[Role, Parameter(help="What they are from now on.")]
 Format = Annotated[Literal["csv", "ndjson"], Parameter(help="Of the lines: CSV with a head line, or NDJSON.")]
+_DELETED: Final = "what happened to one that was deleted is found by the id: `usercenter user timeline ID`"
 _CHUNK_BYTES: Final = 262_144
 
 
@@ -67,20 +68,21 @@ def role(who: Name, new: NewRole, /, *, json: Json = False, config: ConfigFile =
 
 
 def delete(who: Name, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
-    """Delete an account, for good; its personal data is purged."""
+    """Delete an account, for good; its personal data is purged. Without --yes only say which."""
     from usercenter.users import roles
 
     async def remove(tx: Transaction, user: User) -> User:
-        if not yes:
-            raise CommandFailed(f"this deletes {user.username} ({user.id}) for good: add --yes", status=WRONG_USAGE)
-        await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
+        if yes:
+            await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
         return user
 
     deleted = _with_user(config, who, remove)
     if json:
-        show_json({"id": deleted.id})
+        show_json({"id": deleted.id, "is_done": yes})
     else:
-        show_line(str(deleted.id))
+        show_line(plain(f"{deleted.username} ({deleted.id}) {'deleted' if yes else 'would be deleted for good'}"))
+    if not yes:
+        say(NOTHING_CHANGED)
 
 
 def import_(
@@ -221,7 +223,7 @@ async def _found(tx: Transaction, who: str) -> User:
     user_id = await id_of(tx, who)
     user = await queries.find(tx, user_id) if user_id else None
     if user is None:
-        raise CommandFailed(f"there is no user {who}")
+        raise CommandFailed(f"there is no user {who}; {_DELETED}")
     return user
 
 
