@@ -38,7 +38,7 @@ def brokers(*, json: Json = False, versions: Versions = False, live: Live = Fals
     show_table(("id", "address", "version", "role", "problem"), rows)
     if versions:
         for each in state.brokers:
-            show_table((f"API of {each.id}", "versions"), list(each.api_versions.items()))
+            show_table((f"api of broker {each.id}", "versions"), list(each.api_versions.items()))
 
 
 def _reached(overview: "Overview") -> "KafkaState | None":

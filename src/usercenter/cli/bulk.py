@@ -82,7 +82,7 @@ def show_causes(found: list[ShownCause]) -> None:
         )
         for each in found
     ]
-    show_table(("LETTERS", "HANDLER", "CAUSE", "EVENT", "FIRST", "LAST", "EXAMPLE", "ERROR"), rows)
+    show_table(("letters", "handler", "cause", "event", "first", "last", "example", "error"), rows)
 
 
 def show_refused(refused: list[Refusal]) -> None:

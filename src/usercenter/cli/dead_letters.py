@@ -60,7 +60,7 @@ def list_(
         show_json(found)
         return
     show_table(
-        ("ID", "DIED", "HANDLER", "EVENT", "USER", "CAUSE", "SETTLED", "ERROR"),
+        ("id", "died", "handler", "event", "user", "cause", "settled", "error"),
         [
             (each.id, f"{each.died_at:%Y-%m-%d %H:%M:%S}", each.handler, each.event_type, each.user_id, each.cause,
              each.settled_how or "-", fitting(each.error, _ERROR_WIDTH))

@@ -29,7 +29,7 @@ def list_(*, json: Json = False, config: ConfigFile = None) -> None:
         show_json(rows)
         return
     table = [(row.type, row.topic, row.owner, ", ".join(row.handlers) or "-") for row in rows]
-    show_table(("TYPE", "TOPIC", "OWNER", "HANDLERS"), table)
+    show_table(("type", "topic", "owner", "handlers"), table)
 
 
 def show(type: EventType, /, *, json: Json = False, config: ConfigFile = None) -> None:  # the argument's own word

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from usercenter.cli import candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.overview import Live, seen
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.resets import Start
 
-GroupName = Annotated[str, Parameter(help="The group.")]
+GroupName = Annotated[str, Parameter(completer=candidates.groups, help="The group.")]
 _INBOX = (
     "Reading again does no harm: the inbox knows, for retention.inbox_days, what was handled, and nothing has a second "
     "effect. To have effects made anew, use `usercenter replay`."

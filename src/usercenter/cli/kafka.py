@@ -4,11 +4,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from usercenter.cli import candidates
 from usercenter.cli.settings import embedded_parts, of_running
 
 
 def kafka(
-    tool: Annotated[str, Parameter(help="Its name.")], /, *arguments: Annotated[str, Parameter(help="The tool's own.")]
+    tool: Annotated[str, Parameter(completer=candidates.tools, help="Its name.")],
+    /,
+    *arguments: Annotated[str, Parameter(help="The tool's own.")],
 ) -> int:
     """Run one of Kafka's own tools against the configured brokers; all that follows its name goes to the tool.
 

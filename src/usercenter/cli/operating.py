@@ -15,7 +15,7 @@ from uuid import UUID
 
 from cyclopts import Parameter, Token
 
-from usercenter.cli import WRONG_USAGE
+from usercenter.cli import WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.settings import of_running
 from usercenter.cli.terminal import plain
@@ -63,7 +63,7 @@ Moment = Annotated[datetime | None, Parameter(converter=moment)]
 class Which:
     """Which letters or tasks; what is not given excludes nothing."""
 
-    handler: Annotated[str | None, Parameter(help="Of this handler.")] = None
+    handler: Annotated[str | None, Parameter(completer=candidates.handlers, help="Of this handler.")] = None
     type: Annotated[str | None, Parameter(help="Of events of this type.")] = None
     user: Annotated[UUID | None, Parameter(help="Of this user.")] = None
     since: Annotated[Moment, Parameter(help="Not older: 2026-11-24T08:00, or 24h for a day ago.")] = None

@@ -32,7 +32,7 @@ def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: C
         show_json(found)
         return
     show_table(
-        ("ID", "STARTED", "KIND", "STATE", "BY", "COUNTS", "REASON"),
+        ("id", "started", "kind", "state", "by", "counts", "reason"),
         [
             (
                 each.id,

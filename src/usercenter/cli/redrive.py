@@ -126,7 +126,7 @@ def _tell_forecast(forecast: "Forecast", selection: "Selection") -> None:
         if number:
             show(f"{number:>7}  {meaning}")
     show_table(
-        ("FAIL", "HANDLER", "EVENT", "EXAMPLE", "ERROR"),
+        ("fail", "handler", "event", "example", "error"),
         [(each.count, each.handler, each.event_type, each.example, each.error) for each in forecast.still_fails],
     )
     bulk.show_refused(forecast.refused)

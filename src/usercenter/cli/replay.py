@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from cyclopts import Parameter
 
-from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
+from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import By, Json, Moment, Reason, Yes, say, who, work
 from usercenter.cli.settings import ConfigFile, of_running
@@ -24,10 +24,13 @@ ReplayId = Annotated[UUID, Parameter(name="ID", help="The replay, as `replay sta
 
 def start(
     *,
-    handler: Annotated[list[str] | None, Parameter(help="Run this handler again; may be given several times.")] = None,
+    handler: Annotated[
+        list[str] | None,
+        Parameter(completer=candidates.handlers, help="Run this handler again; may be given several times."),
+    ] = None,
     once_too: Annotated[list[str] | None, Parameter(help="This one too, although it is `once`.")] = None,
     missing: Annotated[bool, Parameter(negative="", help="What verify reports missing, for all handlers.")] = False,
-    group: Annotated[str | None, Parameter(help="With --missing: for this group.")] = None,
+    group: Annotated[str | None, Parameter(completer=candidates.groups, help="With --missing: for this group.")] = None,
     since: Annotated[
         Moment, Parameter(name="--from", help="Not older: 2026-11-24T08:00, or 24h for a day ago.")
     ] = None,

@@ -60,7 +60,7 @@ def list_(
         show_json(found)
         return
     show_table(
-        ("POSITION", "STATE", "HANDLER", "EVENT", "USER", "ATTEMPTS", "NEXT", "ERROR"),
+        ("position", "state", "handler", "event", "user", "attempts", "next", "error"),
         [
             (
                 each.position,

@@ -79,7 +79,7 @@ def tree(commands: Sequence[Command], groups: Mapping[str, str]) -> Tool:
 def expect_command(app: App, words: Sequence[str]) -> None:
     """Raises CommandFailed when the first word is no command, with the one that is nearest; cyclopts names none."""
     known = [name for name in app if not name.startswith("-")]
-    if words and not words[0].startswith("-") and words[0] not in known:
+    if words and not words[0].startswith(("-", "_")) and words[0] not in known:
         guess = "".join(f", did you mean {near}?" for near in get_close_matches(words[0], known, n=1))
         raise CommandFailed(
             f"there is no command {words[0]!r}{guess or ':'} see `usercenter --help`", status=WRONG_USAGE

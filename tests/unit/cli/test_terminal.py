@@ -35,6 +35,12 @@ def test_json_lets_nothing_through_and_loses_nothing(capsys) -> None:
     assert json.loads(said) == {"text": HOSTILE}
 
 
+def test_the_titles_of_every_table_are_in_small_letters(capsys) -> None:
+    show_table(("ID", "Last Commit"), [(1, "now")])
+
+    assert capsys.readouterr().out.splitlines()[0] == "id  last commit"
+
+
 def test_tables_and_facts_are_safe(capsys) -> None:
     show_table(("NAME",), [(HOSTILE,), (None,)])
     show_facts({"name": HOSTILE, "headers": {HOSTILE: HOSTILE}, "none": None, "number": 3})
