@@ -83,7 +83,7 @@ async def test_the_topics_are_made_with_three_partitions_and_described(world: Wo
     assert {topic, f"{topic}.dlq"} <= set(said.splitlines())
 
     status, said = await world.command("topics", "describe", topic, "--json", "--live")
-    assert status == 0
+    assert status == 0, said
     assert [each["partition"] for each in json.loads(said)["topic"]["partitions"]] == [0, 1, 2]
 
     status, said = await world.command("topics", "describe", "no.such.topic")

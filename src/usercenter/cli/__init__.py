@@ -25,5 +25,7 @@ def main() -> None:
 
             sys.exit(kafka(arguments[1], *arguments[2:]))  # everything behind the tool's name is the tool's own
         from usercenter.cli.commands import app
+        from usercenter.cli.tree import expect_command
 
+        expect_command(app, arguments)
         sys.exit(app(arguments, exit_on_error=True, result_action="return_value") or FINE)

@@ -1,6 +1,8 @@
 """`usercenter brokers`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from usercenter.cli import UNREACHABLE
 from usercenter.cli.failures import CommandFailed
@@ -13,16 +15,13 @@ if TYPE_CHECKING:
     from usercenter.messaging.brokers import KafkaState
     from usercenter.messaging.overviews import Overview
 
+Versions = Annotated[bool, Parameter(negative="", help="Print the versions of every API too; JSON has them anyway.")]
 
-def brokers(*, json: Json = False, versions: bool = False, live: Live = False, config: ConfigFile = None) -> None:
+
+def brokers(*, json: Json = False, versions: Versions = False, live: Live = False, config: ConfigFile = None) -> None:
     """List the brokers: where they are, whether they can be reached, their version, and which one is the controller.
 
     As the service saw them a moment ago; --live asks them now, and so does this command when the service could not.
-
-    Parameters
-    ----------
-    json: Print JSON, with the versions of every API.
-    versions: Print the versions of every API too.
     """
     from usercenter.messaging import live as brokers_now
 
@@ -39,7 +38,7 @@ def brokers(*, json: Json = False, versions: bool = False, live: Live = False, c
     show_table(("id", "address", "version", "role", "problem"), rows)
     if versions:
         for each in state.brokers:
-            show_table((f"API of {each.id}", "versions"), list(each.api_versions.items()))
+            show_table((f"api of broker {each.id}", "versions"), list(each.api_versions.items()))
 
 
 def _reached(overview: "Overview") -> "KafkaState | None":

@@ -82,7 +82,7 @@ def show_causes(found: list[ShownCause]) -> None:
         )
         for each in found
     ]
-    show_table(("LETTERS", "HANDLER", "CAUSE", "EVENT", "FIRST", "LAST", "EXAMPLE", "ERROR"), rows)
+    show_table(("letters", "handler", "cause", "event", "first", "last", "example", "error"), rows)
 
 
 def show_refused(refused: list[Refusal]) -> None:
@@ -92,6 +92,9 @@ def show_refused(refused: list[Refusal]) -> None:
 
 
 def _tell_dry_run(run: DryRun) -> None:
+    if not run.count:
+        say(f"there is nothing to {run.action}")
+        return
     show_causes(run.causes)
     show(f"selection: {run.selection}")
     say(f"{run.count} letters; nothing is done yet. To {run.action} exactly these:")

@@ -49,16 +49,18 @@ def list_(
     """List dead letters, the latest first: those that nobody has settled."""
     from usercenter.messaging.operations import letter_queries, views
 
+    about = filter_of(which)
+
     async def look(parts: "Workshop") -> list["Letter"]:
         async with parts.database.transaction() as tx:
-            return await letter_queries.find(tx, filter_of(which), is_open=not all, limit=limit)
+            return await letter_queries.find(tx, about, is_open=not all, limit=limit)
 
-    found = [views.letter(each) for each in work(config, look)]
+    found = [views.letter(each) for each in work(config, look, about=about)]
     if json:
         show_json(found)
         return
     show_table(
-        ("ID", "DIED", "HANDLER", "EVENT", "USER", "CAUSE", "SETTLED", "ERROR"),
+        ("id", "died", "handler", "event", "user", "cause", "settled", "error"),
         [
             (each.id, f"{each.died_at:%Y-%m-%d %H:%M:%S}", each.handler, each.event_type, each.user_id, each.cause,
              each.settled_how or "-", fitting(each.error, _ERROR_WIDTH))
@@ -71,7 +73,8 @@ def list_(
 
 def causes(*, which: Which | None = None, limit: Limit = 50, json: Json = False, config: ConfigFile = None) -> None:
     """Group the open letters by what they died of: handler, cause and type of event; the most frequent first."""
-    found = work(config, lambda parts: _causes(parts, filter_of(which), limit=limit))
+    about = filter_of(which)
+    found = work(config, lambda parts: _causes(parts, about, limit=limit), about=about)
     if json:
         show_json(found)
     else:
@@ -122,13 +125,15 @@ def retry(
     """
     from usercenter.messaging.operations import letters
 
+    about = filter_of(which, id=id)
+
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "retry", filter_of(which, id=id), selection, is_all=all)
+        found = await bulk.choose(parts, "retry", about, selection, is_all=all)
         if not yes and id is None:
             return await bulk.dry_run(parts, found)
         return await letters.retry(parts.database, found, returns=returns_of(parts), by=who(by), reason=reason)
 
-    return bulk.tell(work(config, do), json=json)
+    return bulk.tell(work(config, do, about=about), json=json)
 
 
 def discard(
@@ -147,13 +152,15 @@ def discard(
     """Put letters away for good, with the reason; they stay in the table. Without --yes it only says which."""
     from usercenter.messaging.operations import letters
 
+    about = filter_of(which, id=id)
+
     async def do(parts: "Workshop") -> "DryRun | Result":
-        found = await bulk.choose(parts, "discard", filter_of(which, id=id), selection, is_all=all)
+        found = await bulk.choose(parts, "discard", about, selection, is_all=all)
         if not yes:
             return await bulk.dry_run(parts, found)
         return await letters.discard(parts.database, found, by=who(by), reason=reason)
 
-    return bulk.tell(work(config, do), json=json)
+    return bulk.tell(work(config, do, about=about), json=json)
 
 
 async def _causes(parts: "Workshop", found: "Filter", *, limit: int) -> list["ShownCause"]:

@@ -1,9 +1,10 @@
 """`usercenter events`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
@@ -15,6 +16,10 @@ from usercenter.cli.terminal import show as show_line
 if TYPE_CHECKING:
     from usercenter.cli.catalogue import Catalogue
 
+EventType = Annotated[str, Parameter(help="The event's type, such as user.registered.")]
+Write = Annotated[bool, Parameter(negative="", help="Store schemas that are new and compatible as the next version.")]
+Folder = Annotated[Path, Parameter(help="Where to; a folder below the current one, whose path is the package's name.")]
+
 
 def list_(*, json: Json = False, config: ConfigFile = None) -> None:
     """List every event that the service knows, its extensions' too: topic, owner, handlers."""
@@ -24,10 +29,10 @@ def list_(*, json: Json = False, config: ConfigFile = None) -> None:
         show_json(rows)
         return
     table = [(row.type, row.topic, row.owner, ", ".join(row.handlers) or "-") for row in rows]
-    show_table(("TYPE", "TOPIC", "OWNER", "HANDLERS"), table)
+    show_table(("type", "topic", "owner", "handlers"), table)
 
 
-def show(type: str, /, *, json: Json = False, config: ConfigFile = None) -> None:  # the argument's own word
+def show(type: EventType, /, *, json: Json = False, config: ConfigFile = None) -> None:  # the argument's own word
     """Show one event: what it means, its fields, who reacts to it, and an example of the wire format."""
     from usercenter.events.page import section
     from usercenter.events.schema import schema_of
@@ -43,18 +48,15 @@ def show(type: str, /, *, json: Json = False, config: ConfigFile = None) -> None
 
 
 def schema(
-    type: str | None = None,  # the argument's own word
+    type: EventType | None = None,  # the argument's own word
     /,
     *,
-    asyncapi: bool = False,
+    asyncapi: Annotated[
+        bool, Parameter(negative="", help="One document with topics, messages, keys and headers, for code generators.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Print the JSON Schema (2020-12) of one event, or of all by type; or all topics as an AsyncAPI 3.0 document.
-
-    Parameters
-    ----------
-    asyncapi: One document with topics, messages, keys and headers, for code generators and catalogues.
-    """
+    """Print the JSON Schema (2020-12) of one event, or of all by type; or all topics as an AsyncAPI 3.0 document."""
     from usercenter.events.schema import schema_of
 
     catalogue = _catalogue(config)
@@ -68,15 +70,11 @@ def schema(
         show_json({name: schema_of(each) for name, each in catalogue.classes.items()})
 
 
-def check(*, write: bool = False, json: Json = False, config: ConfigFile = None) -> int:
+def check(*, write: Write = False, json: Json = False, config: ConfigFile = None) -> int:
     """Compare today's classes with the stored schemas of all earlier versions; status 1 when something breaks.
 
     Both ways: today's code must read every message ever written, and earlier readers must read today's. An extension's
     schemas lie in a folder `schemas` beside its module.
-
-    Parameters
-    ----------
-    write: Store the schemas that are new and compatible as the next version.
     """
     from usercenter.events import history
 
@@ -112,13 +110,8 @@ def docs(*, config: ConfigFile = None) -> None:
     show_line(plain_lines(page(list(catalogue.classes.values()), catalogue.reactions)))
 
 
-def new(type: str, /, *, folder: Path = Path(), json: Json = False) -> None:  # the argument's own word
-    """Write a new event: one file with class, handler and extension, and its test beside it. Overwrites nothing.
-
-    Parameters
-    ----------
-    folder: Where to; a folder below the current one, whose path is the package's name.
-    """
+def new(type: EventType, /, *, folder: Folder = Path(), json: Json = False) -> None:  # the argument's own word
+    """Write a new event: one file with class, handler and extension, and its test beside it. Overwrites nothing."""
     from usercenter.cli import new_event
 
     module, files = new_event.write(type, folder)

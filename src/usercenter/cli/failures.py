@@ -74,7 +74,7 @@ def _status(error: Exception) -> int | None:
     from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
     from usercenter.db import DatabaseUnavailable
-    from usercenter.embedded.errors import EmbeddedError, NothingRunning, ToolFailed
+    from usercenter.embedded.errors import EmbeddedError, NothingRunning, ToolFailed, UnknownTool
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
     from usercenter.messaging.apart import Unanswered
@@ -90,7 +90,9 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.status
-    if isinstance(error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid | ReplayRefused):
+    if isinstance(
+        error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid | ReplayRefused | UnknownTool
+    ):
         return WRONG_USAGE
     if isinstance(error, BrokerFailure):
         return UNREACHABLE if advice.is_absence(error) else CHECK_FAILED

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from usercenter.cli import candidates
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.resets import Start
 
+GroupName = Annotated[str, Parameter(completer=candidates.groups, help="The group.")]
 _INBOX = (
     "Reading again does no harm: the inbox knows, for retention.inbox_days, what was handled, and nothing has a second "
     "effect. To have effects made anew, use `usercenter replay`."
@@ -42,7 +44,7 @@ def list_(*, json: Json = False, live: Live = False, config: ConfigFile = None) 
         say(f"{left_out} more groups are there: --live asks for all")
 
 
-def describe(name: str, /, *, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
+def describe(name: GroupName, /, *, json: Json = False, live: Live = False, config: ConfigFile = None) -> None:
     """Describe one group: its members, and in each partition what is committed, the lag in records and in seconds.
 
     As the service saw it a moment ago; --live asks the brokers.
@@ -74,23 +76,19 @@ def describe(name: str, /, *, json: Json = False, live: Live = False, config: Co
 
 
 def reset_offsets(
-    name: str,
+    name: GroupName,
     /,
     *,
-    to: Annotated[str | None, Parameter(name="--to")] = None,
-    shift_by: int | None = None,
+    to: Annotated[
+        str | None,
+        Parameter(name="--to", help="earliest, latest, an offset, or a moment (ISO 8601; UTC unless it says)."),
+    ] = None,
+    shift_by: Annotated[int | None, Parameter(help="So many records forwards, or (negative) backwards.")] = None,
     yes: Yes = False,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Let a group go on somewhere else; without --yes only show where. Refused while the group is running.
-
-    Parameters
-    ----------
-    to: `earliest`, `latest`, an offset, or a moment (ISO 8601; without a zone: UTC).
-    shift_by: So many records forwards, or (negative) backwards.
-    yes: Do it.
-    """
+    """Let a group go on somewhere else; without --yes only show where. Refused while the group is running."""
     from usercenter.messaging import resets
 
     kafka, start = of_running(config).kafka, _start(to, shift_by)
@@ -102,7 +100,7 @@ def reset_offsets(
     else:
         rows = [(m.topic, m.partition, m.committed, m.to, m.to - (m.committed or 0)) for m in moves]
         show_table(("topic", "partition", "committed", "goes on at", "difference"), rows)
-    done = f"{name} goes on there." if yes else "Nothing was changed: say --yes to do it."
+    done = f"{name} goes on there." if yes else NOTHING_CHANGED
     say(f"{done} {_INBOX}")
 
 

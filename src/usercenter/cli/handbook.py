@@ -11,8 +11,11 @@ _HEAD: Final = """# The commands
 Printed by `python -m usercenter.cli.handbook` from the table in `src/usercenter/cli/commands.py`.
 
 - Data goes to stdout, everything else to stderr. `--json` prints the data for programs.
-- Exit status: 0 fine, 1 a check failed, 2 wrong usage, 3 something cannot be reached.
-- Nothing asks back: what cannot be undone says what it would do, and does it with `--yes`.
+- Exit status: 0 fine, 1 a check failed, 2 wrong usage (also a handler, webhook or tool that is not there), 3 something
+  cannot be reached.
+- Nothing asks back. What cannot be undone, or is about many at once, is a dry run until it has `--yes`: it says what it
+  would do, changes nothing, and ends with 0. All else is done at once, also `dead-letters retry 42` and
+  `tasks retry-now 14`: one piece of work, named by its number, that may be done again without harm.
 - Secrets are never options: they are in the configuration, or in files that `USERCENTER_…_FILE` names.
 - What a terminal would obey in data (escapes, line ends, turned writing) is written out. `NO_COLOR` is honoured.
 - `usercenter COMMAND --help` says more; `usercenter completion bash` makes the shell complete all this."""

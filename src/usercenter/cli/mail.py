@@ -1,7 +1,9 @@
 """`usercenter mail`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
@@ -11,23 +13,20 @@ from usercenter.cli.terminal import plain_lines, show, show_json
 
 
 def preview(
-    template: str,
+    template: Annotated[str, Parameter(help="Its name: welcome, password_changed …")],
     /,
     *,
-    locale: str = "en",
-    channel: Literal["mail", "sms"] = "mail",
-    html: Path | None = None,
+    locale: Annotated[str, Parameter(help="The reader's language: en or zh-CN.")] = "en",
+    channel: Annotated[
+        Literal["mail", "sms"], Parameter(help="Which form; not every template is written as an SMS.")
+    ] = "mail",
+    html: Annotated[
+        Path | None, Parameter(help="Write the HTML of the mail to this file, to be looked at in a browser.")
+    ] = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Print a mail or an SMS as a user would get it, with sample data; nothing is sent.
-
-    Parameters
-    ----------
-    locale: The reader's language: en or zh-CN.
-    channel: Which of the two forms; not every template is written as an SMS.
-    html: Write the HTML part of the mail to this file, to be looked at in a browser.
-    """
+    """Print a mail or an SMS as a user would get it, with sample data; nothing is sent."""
     from usercenter.notify.preview import preview as mail_of
     from usercenter.notify.preview import preview_html, preview_text
 

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from cyclopts import Parameter, Token
 
-from usercenter.cli import WRONG_USAGE
+from usercenter.cli import WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.settings import of_running
 from usercenter.cli.terminal import plain
@@ -30,6 +31,7 @@ _NO_KEY: Final = (
     "tokens.private_key is not set, and what is done with users' work needs the service's own: name its file in "
     "USERCENTER_TOKENS__PRIVATE_KEY_FILE"
 )
+NOTHING_CHANGED: Final = "Nothing was changed: say --yes to do it."
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -61,7 +63,7 @@ Moment = Annotated[datetime | None, Parameter(converter=moment)]
 class Which:
     """Which letters or tasks; what is not given excludes nothing."""
 
-    handler: Annotated[str | None, Parameter(help="Of this handler.")] = None
+    handler: Annotated[str | None, Parameter(completer=candidates.handlers, help="Of this handler.")] = None
     type: Annotated[str | None, Parameter(help="Of events of this type.")] = None
     user: Annotated[UUID | None, Parameter(help="Of this user.")] = None
     since: Annotated[Moment, Parameter(help="Not older: 2026-11-24T08:00, or 24h for a day ago.")] = None
@@ -99,8 +101,11 @@ async def chosen(
     return await freeze(found)
 
 
-def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
-    """Do this with the parts of the configured service; it need not run."""
+def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]", *, about: "Filter | None" = None) -> T:
+    """Do this with the parts of the configured service; it need not run.
+
+    `about`: which letters or tasks, whose handler must be one that there is, or was. Raises CommandFailed.
+    """
 
     async def run() -> T:
         from usercenter.bootstrap import workshop
@@ -109,9 +114,27 @@ def work(path: Path | None, job: "Callable[[Workshop], Awaitable[T]]") -> T:
         if not settings.tokens.private_key:
             raise CommandFailed(_NO_KEY, status=WRONG_USAGE)
         async with workshop(settings) as parts:
+            if about is not None and about.handler is not None:
+                await _expect_handler(parts, about.handler)
             return await job(parts)
 
     return asyncio.run(run())
+
+
+async def _expect_handler(parts: "Workshop", name: str) -> None:
+    """For nothing found of a mistyped handler would look like all being well."""
+    from usercenter.messaging.groups import RESERVED_NAMES, handlers_by_name
+    from usercenter.messaging.operations import letter_queries
+
+    wanted = name.partition("/")[0]
+    known = sorted({*RESERVED_NAMES, *handlers_by_name(parts.groups)})
+    if wanted in known:
+        return
+    async with parts.database.transaction() as tx:
+        if await letter_queries.has_work_of(tx, wanted):  # an earlier configuration had it
+            return
+    guess = "".join(f", did you mean {near}?" for near in get_close_matches(wanted, known, n=1))
+    raise CommandFailed(f"there is no handler {name!r}{guess or ';'} known are {', '.join(known)}", status=WRONG_USAGE)
 
 
 def returns_of(parts: "Workshop") -> "Returns":

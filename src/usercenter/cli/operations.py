@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
     from usercenter.messaging.operations.audit import Operation
 
-
-Kind = Annotated[str | None, Parameter(help="letters.retry, letters.discard, redrive, tasks.retry_now …")]
+OperationId = Annotated[UUID, Parameter(help="The operation, as `operations list` names it.")]
+Kind = Annotated[str | None, Parameter(help="Of this kind: letters.retry, letters.discard, redrive, tasks.retry_now …")]
 
 
 def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
@@ -32,7 +32,7 @@ def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: C
         show_json(found)
         return
     show_table(
-        ("ID", "STARTED", "KIND", "STATE", "BY", "COUNTS", "REASON"),
+        ("id", "started", "kind", "state", "by", "counts", "reason"),
         [
             (
                 each.id,
@@ -48,7 +48,7 @@ def list_(*, kind: Kind = None, limit: Limit = 20, json: Json = False, config: C
     )
 
 
-def show_operation(id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def show_operation(id: OperationId, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Show one operation with its selection."""
     from usercenter.messaging.operations import audit
 

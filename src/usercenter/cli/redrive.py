@@ -80,7 +80,7 @@ def _redrive(
             return await begun[0].run(selection, by=by, reason=reason)
 
     try:
-        progress = work(config, do)
+        progress = work(config, do, about=found)
     except KeyboardInterrupt:
         if begun:
             _tell(begun[0].progress, json=json)
@@ -94,7 +94,7 @@ def _dry_run(config: Path | None, found: "Filter", token: str | None, *, json: b
     async def look(parts: "Workshop") -> bulk.DryRun:
         return await bulk.dry_run(parts, await bulk.choose(parts, "redrive", found, token, is_all=True))
 
-    return bulk.tell(work(config, look), json=json)
+    return bulk.tell(work(config, look, about=found), json=json)
 
 
 def _preview(config: Path | None, found: "Filter", token: str | None, *, json: bool) -> int:
@@ -104,7 +104,7 @@ def _preview(config: Path | None, found: "Filter", token: str | None, *, json: b
         selection = await bulk.choose(parts, "redrive", found, token, is_all=True)
         return selection, await preview(parts.database, selection, returns=returns_of(parts))
 
-    selection, forecast = work(config, look)
+    selection, forecast = work(config, look, about=found)
     if json:
         show_json({"forecast": forecast, "selection": selection.token()})
     else:
@@ -126,10 +126,13 @@ def _tell_forecast(forecast: "Forecast", selection: "Selection") -> None:
         if number:
             show(f"{number:>7}  {meaning}")
     show_table(
-        ("FAIL", "HANDLER", "EVENT", "EXAMPLE", "ERROR"),
+        ("fail", "handler", "event", "example", "error"),
         [(each.count, each.handler, each.event_type, each.example, each.error) for each in forecast.still_fails],
     )
     bulk.show_refused(forecast.refused)
+    if not selection.count:
+        say("there is nothing to redrive")
+        return
     show(f"selection: {selection.token()}")
     say("nothing was changed. To redrive exactly these:")
     say(f"usercenter dead-letters redrive --selection {selection.token()} --yes")

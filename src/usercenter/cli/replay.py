@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from cyclopts import Parameter
 
-from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
+from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import By, Json, Moment, Reason, Yes, say, who, work
 from usercenter.cli.settings import ConfigFile, of_running
@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.replay_plan import Forecast, Wish
     from usercenter.messaging.operations.replays import Replay
 
-ReplayId = Annotated[UUID, Parameter(help="The replay, as `replay status` names it.")]
+ReplayId = Annotated[UUID, Parameter(name="ID", help="The replay, as `replay status` names it.")]
 
 
 def start(
     *,
-    handler: Annotated[list[str] | None, Parameter(help="Run this handler again; may be given several times.")] = None,
+    handler: Annotated[
+        list[str] | None,
+        Parameter(completer=candidates.handlers, help="Run this handler again; may be given several times."),
+    ] = None,
     once_too: Annotated[list[str] | None, Parameter(help="This one too, although it is `once`.")] = None,
     missing: Annotated[bool, Parameter(negative="", help="What verify reports missing, for all handlers.")] = False,
-    group: Annotated[str | None, Parameter(help="With --missing: for this group.")] = None,
+    group: Annotated[str | None, Parameter(completer=candidates.groups, help="With --missing: for this group.")] = None,
     since: Annotated[
         Moment, Parameter(name="--from", help="Not older: 2026-11-24T08:00, or 24h for a day ago.")
     ] = None,
@@ -97,7 +100,7 @@ def pause(id_: ReplayId, /, *, config: ConfigFile = None) -> None:
     say(f"paused; `usercenter replay resume {id_}` goes on")
 
 
-def status(id_: UUID | None = None, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def status(id_: ReplayId | None = None, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Say how far the latest replays are, or one of them."""
 
     async def do(parts: "Workshop") -> "Sequence[Replay]":

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from usercenter import logs, memory
 from usercenter.bootstrap import ROLES, Role
-from usercenter.cli import WRONG_USAGE
+from usercenter.cli import WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import say
 from usercenter.cli.process import run_until_stopped, service
@@ -16,7 +16,9 @@ from usercenter.cli.settings import ConfigFile, loaded
 
 def run(
     *,
-    roles: Annotated[str, Parameter(help="Which work this process does: any of api,relay,worker.")] = ",".join(ROLES),
+    roles: Annotated[
+        str, Parameter(completer=candidates.roles, help="Which work this process does: any of api,relay,worker.")
+    ] = ",".join(ROLES),
     config: ConfigFile = None,
 ) -> int:
     """Run the service until Ctrl-C or SIGTERM; then nothing new is begun, and what is in hand is finished."""

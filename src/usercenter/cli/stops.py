@@ -1,20 +1,25 @@
 """`usercenter groups resume`."""
 
 import asyncio
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from usercenter.cli import candidates
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
 
 
-def resume(name: str, /, *, config: ConfigFile = None) -> None:
+def resume(
+    name: Annotated[str, Parameter(completer=candidates.stoppable, help="The group, or the handler.")],
+    /,
+    *,
+    config: ConfigFile = None,
+) -> None:
     """Let a group, or a handler of tasks, go on that stopped itself because too much failed.
 
     Mend the cause first: a stop costs nothing but time, and going on too early makes more dead letters.
-
-    Parameters
-    ----------
-    name: The group, or the handler.
     """
     from usercenter.config import Config
     from usercenter.db import Database

@@ -49,16 +49,18 @@ def list_(
     """List tasks, those whose time comes first at the top."""
     from usercenter.messaging.operations import task_queries, views
 
+    about = filter_of(which, state=state)
+
     async def look(parts: "Workshop") -> "list[TaskRow]":
         async with parts.database.transaction() as tx:
-            return await task_queries.find(tx, filter_of(which, state=state), limit=limit)
+            return await task_queries.find(tx, about, limit=limit)
 
-    found = [views.task(each) for each in work(config, look)]
+    found = [views.task(each) for each in work(config, look, about=about)]
     if json:
         show_json(found)
         return
     show_table(
-        ("POSITION", "STATE", "HANDLER", "EVENT", "USER", "ATTEMPTS", "NEXT", "ERROR"),
+        ("position", "state", "handler", "event", "user", "attempts", "next", "error"),
         [
             (
                 each.position,
@@ -121,22 +123,31 @@ def retry_now(
     """
     from usercenter.messaging.operations import tasks
 
+    about = filter_of(which, id=position)
+
     async def do(parts: "Workshop") -> "tuple[Selection, int | None]":
-        found = await _choose(parts, filter_of(which, id=position), selection, is_all=all)
+        found = await _choose(parts, about, selection, is_all=all)
         if not yes and position is None:
             return found, None
         return found, await tasks.retry_now(parts.database, found, by=who(by), reason=reason)
 
-    found, called = work(config, do)
+    found, called = work(config, do, about=about)
     if json:
         show_json({"lanes": found.count, "called": called, "selection": found.token()})
     elif called is None:
-        show(f"selection: {found.token()}")
-        say(f"{found.count} lanes are parked; nothing is done yet. To call exactly these:")
-        say(f"usercenter tasks retry-now --selection {found.token()} --yes")
+        _tell_dry_run(found)
     else:
         show(f"{called} of {found.count} lanes come due now")
     return CHECK_FAILED if position is not None and not called else FINE
+
+
+def _tell_dry_run(found: "Selection") -> None:
+    if not found.count:
+        say("no lane is parked: there is nothing to call")
+        return
+    show(f"selection: {found.token()}")
+    say(f"{found.count} lanes are parked; nothing is done yet. To call exactly these:")
+    say(f"usercenter tasks retry-now --selection {found.token()} --yes")
 
 
 async def _choose(parts: "Workshop", found: "Filter", token: str | None, *, is_all: bool) -> "Selection":

@@ -47,10 +47,10 @@ def show_json(value: Any) -> None:
 
 
 def show_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows in columns as wide as they must be; nothing at all when there are none."""
+    """Rows in columns as wide as they must be, under titles in small letters; nothing at all when there are none."""
     if not rows:
         return
-    texts = [list(head), *([_cell(cell) for cell in row] for row in rows)]
+    texts = [list(map(str.lower, head)), *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(row[number]) for row in texts) for number in range(len(head))]
     for row in texts:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

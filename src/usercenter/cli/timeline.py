@@ -1,5 +1,6 @@
 """`usercenter user timeline`."""
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -72,6 +73,7 @@ def timeline(
 
 async def _placed(config: "Config", user_id: UUID, entries: "list[Entry]") -> "list[Entry]":
     """With their places on Kafka, as far as a bounded search finds them."""
+    from usercenter.messaging import advice, live
     from usercenter.messaging.client import BrokerFailure
     from usercenter.messaging.operations.whereabouts import places
 
@@ -79,9 +81,11 @@ async def _placed(config: "Config", user_id: UUID, entries: "list[Entry]") -> "l
     if not wanted:
         return entries
     try:
+        await asyncio.to_thread(live.reach, config.kafka)  # fails sooner than the search does
         found = await places(config.kafka, entries[0].topic, user_id, wanted)
     except BrokerFailure as error:
-        say(f"places on Kafka are left out: {error}")
+        say(f"places on Kafka are left out, all else is from PostgreSQL: {advice.in_short(error)}")
+        say("--no-kafka asks the brokers nothing; `usercenter brokers` shows which of them answer")
         return entries
     return [
         msgspec.structs.replace(each, partition=found[each.id].partition, offset=found[each.id].offset)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.groups import Group
     from usercenter.messaging.operations.pulse import Pulse
 
+_KEYS: Final = "q quits"
 _QUIT: Final = {b"q", b"Q", b"\x1b", b""}
 _WITHOUT_TERMINAL: Final = (80, 24)
 
@@ -36,7 +37,8 @@ def top(
 ) -> None:
     """Watch how work flows: outbox, Kafka, inbox, tasks, dead letters; time behind for each group and handler; stops.
 
-    Asks PostgreSQL alone. `q` and Ctrl-C end it. With --json it prints the numbers of one look and ends.
+    Asks PostgreSQL alone; lags are as a worker saw them, which looks every five seconds. `q` and Ctrl-C end it. With
+    --json it prints the numbers of one look and ends.
     """
     if not once and not json and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandFailed("a live view needs a terminal: --once prints one frame", status=WRONG_USAGE)
@@ -90,10 +92,10 @@ async def _live(database: "Database", groups: "Sequence[Group]", *, every: float
     with _keys(wake, quit_), Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         while not quit_.is_set():
             pulse = await _look(database, groups)
-            live.update(frame(pulse, rates(before, pulse), height=console.height), refresh=True)
+            live.update(frame(pulse, rates(before, pulse), height=console.height, keys=_KEYS), refresh=True)
             before = pulse
             while await _resized(wake, every) and not quit_.is_set():
-                live.update(frame(pulse, rates(before, pulse), height=console.height), refresh=True)
+                live.update(frame(pulse, rates(before, pulse), height=console.height, keys=_KEYS), refresh=True)
 
 
 async def _resized(wake: asyncio.Event, seconds: float) -> bool:

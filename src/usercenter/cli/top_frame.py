@@ -10,28 +10,28 @@ from rich.table import Table
 from rich.text import Text
 
 from usercenter.cli.terminal import plain, short
-from usercenter.messaging.operations.pulse import Behind, Pulse, Work
+from usercenter.messaging.operations.pulse import Pulse, Work
 
 _STRIP_LINES: Final = 11
-"""What is there in any case: heading, strip, the heads of both tables, the last line."""
+"""What is there in any case: heading, strip, the heads of both tables, the line of the keys."""
 
 _BREAKERS_AT_MOST: Final = 4
 
 
-def frame(pulse: Pulse, rates: Mapping[str, float | None], *, height: int) -> RenderableType:
-    """What is seen; the rows that do not fit are counted."""
+def frame(pulse: Pulse, rates: Mapping[str, float | None], *, height: int, keys: str = "") -> RenderableType:
+    """What is seen; the rows that do not fit are counted. `keys`: what may be pressed."""
     spare = height - _STRIP_LINES - len(pulse.stops) - len(pulse.behind)
     breakers = _breakers(pulse, at_most=max(0, min(_BREAKERS_AT_MOST, spare - 2)))
     room = max(1, spare - len(breakers))
     return Group(
         _heading(pulse),
         _strip(pulse, rates),
-        _groups(pulse.behind),
+        _groups(pulse),
         _handlers(pulse.work[:room], pulse.at),
         *([Text(f"… and {len(pulse.work) - room} more handlers", style="dim")] if len(pulse.work) > room else []),
         *(_stop(name, reason) for name, reason in pulse.stops),
         *breakers,
-        Text("q quits", style="dim"),
+        *([Text(keys, style="dim")] if keys else []),
     )
 
 
@@ -54,13 +54,17 @@ def _strip(pulse: Pulse, rates: Mapping[str, float | None]) -> Table:
     return table
 
 
-def _groups(found: Sequence[Behind]) -> Table:
+def _groups(pulse: Pulse) -> Table:
+    """Lags are as of the last look of a worker, and the title says how long ago that was."""
+    looked = f"lag, {seconds((pulse.at - pulse.lags_at).total_seconds())} ago" if pulse.lags_at else "lag"
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, expand=True)
-    table.add_column("group", no_wrap=True)
-    table.add_column("time behind", justify="right", no_wrap=True)
-    for each in found:
-        shown = "not within 0.4 s" if each.seconds is None else seconds(each.seconds)
-        table.add_row(plain(each.group), Text(shown, style=_style(each.seconds)))
+    table.add_column("group", no_wrap=True, ratio=1)
+    for name in (looked, "time behind"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in pulse.behind:
+        lag = "unknown" if each.lag is None else f"{each.lag:,}"
+        shown = "unknown" if each.seconds is None else seconds(each.seconds)
+        table.add_row(plain(each.group), lag, Text(shown, style=_style(each.seconds)))
     return table
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from usercenter.cli.operating import Json, Yes, say
+from cyclopts import Parameter
+
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, embedded_parts, of_running
 from usercenter.cli.terminal import plain, show, show_json, show_table
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
     from usercenter.config.model import Kafka
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.topics import Partition, Topic
+
+TopicName = Annotated[str, Parameter(help="The topic.")]
+Internal = Annotated[bool, Parameter(negative="", help="Kafka's own topics too.")]
+Sizes = Annotated[
+    bool, Parameter(negative="", help="Bytes on disk too; Kafka's own log-dirs asks for them, in a second or two.")
+]
 
 
 def create(*, json: Json = False, config: ConfigFile = None) -> None:
@@ -28,13 +36,8 @@ def create(*, json: Json = False, config: ConfigFile = None) -> None:
     say(f"{len(made)} made" if made else "all of them are there")
 
 
-def list_(*, json: Json = False, internal: bool = False, live: Live = False, config: ConfigFile = None) -> None:
-    """List the broker's topics with their number of partitions, as the service saw them a moment ago.
-
-    Parameters
-    ----------
-    internal: Kafka's own topics too.
-    """
+def list_(*, json: Json = False, internal: Internal = False, live: Live = False, config: ConfigFile = None) -> None:
+    """List the broker's topics with their number of partitions, as the service saw them a moment ago."""
     from usercenter.messaging import topics
 
     def kept(overview: "Overview") -> dict[str, int] | None:
@@ -51,15 +54,11 @@ def list_(*, json: Json = False, internal: bool = False, live: Live = False, con
 
 
 def describe(
-    name: str, /, *, json: Json = False, live: Live = False, sizes: bool = False, config: ConfigFile = None
+    name: TopicName, /, *, json: Json = False, live: Live = False, sizes: Sizes = False, config: ConfigFile = None
 ) -> None:
     """Describe one topic: leaders, replicas, in-sync replicas; which records each partition holds, and since when.
 
     As the service saw it a moment ago; topics that are not ours, and any with --live, are asked of the brokers.
-
-    Parameters
-    ----------
-    sizes: Bytes on disk too; Kafka's own log-dirs asks the brokers for them, now, in a second or two.
     """
     from usercenter.messaging import topics
 
@@ -85,16 +84,16 @@ def _sizes(kafka: "Kafka", name: str) -> dict[int, dict[int, int]]:
     """Bytes by partition and broker."""
     embedded_parts()
     from usercenter.embedded import log_dirs
+    from usercenter.messaging import live
 
+    live.reach(kafka)
     return log_dirs.sizes(name, brokers=kafka.brokers, librdkafka=kafka.librdkafka)
 
 
-def purge(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
+def purge(name: TopicName, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
     """Delete the records that a topic holds now; without --yes only say how many, and who has not read them.
 
-    Parameters
-    ----------
-    yes: Do it. What is deleted cannot be brought back from Kafka.
+    What is deleted cannot be brought back from Kafka.
     """
     from usercenter.messaging import purging
 
@@ -111,12 +110,10 @@ def purge(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigF
     _say_what_next(is_done=yes)
 
 
-def delete(name: str, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
+def delete(name: TopicName, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
     """Delete a topic with all its records; without --yes only say how many, and who has not read them.
 
-    Parameters
-    ----------
-    yes: Do it. A running service makes its own topics anew at its next start.
+    A running service makes its own topics anew at its next start.
     """
     from usercenter.messaging import purging
 
@@ -135,7 +132,7 @@ def delete(name: str, /, *, yes: Yes = False, json: Json = False, config: Config
 
 def _say_what_next(*, is_done: bool) -> None:
     if not is_done:
-        say("Nothing was changed: say --yes to do it.")
+        say(NOTHING_CHANGED)
 
 
 def _row(each: "Partition") -> tuple[Any, ...]:

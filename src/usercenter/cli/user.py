@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show_facts, show_json
 from usercenter.cli.terminal import show as show_line
@@ -28,6 +28,9 @@ from usercenter.users.model import Role, User
 T = TypeVar("T")
 
 Name = Annotated[str, Parameter(help="Username, address or id.")]
+NewRole = Annotated[Role, Parameter(help="What they are from now on.")]
+Format = Annotated[Literal["csv", "ndjson"], Parameter(help="Of the lines: CSV with a head line, or NDJSON.")]
+_DELETED: Final = "what happened to one that was deleted is found by the id: `usercenter user timeline ID`"
 _CHUNK_BYTES: Final = 262_144
 
 
@@ -38,19 +41,14 @@ def show(who: Name, /, *, json: Json = False, config: ConfigFile = None) -> None
 
 def status(
     who: Name,
-    new: Literal["active", "inactive", "suspended"],
+    new: Annotated[Literal["active", "inactive", "suspended"], Parameter(help="What it is from now on.")],
     /,
     *,
-    reason: str | None = None,
+    reason: Annotated[str | None, Parameter(help="Told to the user.")] = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Activate, deactivate or suspend an account; unless it is active, its sessions end.
-
-    Parameters
-    ----------
-    reason: Told to the user.
-    """
+    """Activate, deactivate or suspend an account; unless it is active, its sessions end."""
     from usercenter.users import roles
 
     async def change(tx: Transaction, user: User) -> User:
@@ -59,7 +57,7 @@ def status(
     _print(_with_user(config, who, change), json=json)
 
 
-def role(who: Name, new: Role, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def role(who: Name, new: NewRole, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Make somebody an admin, an auditor or a plain user; this is how the first admin comes to be."""
     from usercenter.users import roles
 
@@ -70,29 +68,34 @@ def role(who: Name, new: Role, /, *, json: Json = False, config: ConfigFile = No
 
 
 def delete(who: Name, /, *, yes: Yes = False, json: Json = False, config: ConfigFile = None) -> None:
-    """Delete an account, for good; its personal data is purged."""
+    """Delete an account, for good; its personal data is purged. Without --yes only say which."""
     from usercenter.users import roles
 
     async def remove(tx: Transaction, user: User) -> User:
-        if not yes:
-            raise CommandFailed(f"this deletes {user.username} ({user.id}) for good: add --yes", status=WRONG_USAGE)
-        await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
+        if yes:
+            await roles.delete(tx, user.id, deleted_by="operator", origin=_origin(), clock=SystemClock())
         return user
 
     deleted = _with_user(config, who, remove)
     if json:
-        show_json({"id": deleted.id})
+        show_json({"id": deleted.id, "is_done": yes})
     else:
-        show_line(str(deleted.id))
+        show_line(plain(f"{deleted.username} ({deleted.id}) {'deleted' if yes else 'would be deleted for good'}"))
+    if not yes:
+        say(NOTHING_CHANGED)
 
 
 def import_(
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True, help="The records; - for stdin.")],
     /,
     *,
-    id: UUID | None = None,
-    format: Literal["csv", "ndjson"] | None = None,  # noqa: A002  # the option's name
-    welcome: bool = False,
+    id: Annotated[
+        UUID | None, Parameter(help="Go on with this import; else a new one begins, whose id is told.")
+    ] = None,
+    format: Annotated[  # noqa: A002  # the option's name
+        Literal["csv", "ndjson"] | None, Parameter(help="Else by the file's name: .csv, or NDJSON.")
+    ] = None,
+    welcome: Annotated[bool, Parameter(negative="", help="Send each new user a welcome mail.")] = False,
     json: Json = False,
     config: ConfigFile = None,
 ) -> int:
@@ -101,12 +104,6 @@ def import_(
     Columns: username, email, and password or password_hash (argon2id, bcrypt) or neither, first_name, last_name, phone,
     locale. Prints the lines that made no account, and why; status 1 when there are any. After a kill the same file and
     --id go on where it stopped.
-
-    Parameters
-    ----------
-    id: The id of the import that is to go on; else a new one, which is told.
-    format: Else by the file's name: .csv, or NDJSON.
-    welcome: Send each new user a welcome mail.
     """
     from usercenter.events import new_id
 
@@ -124,7 +121,7 @@ def import_(
     return CHECK_FAILED if progress.refused else FINE
 
 
-def export(*, format: Literal["csv", "ndjson"] = "ndjson", config: ConfigFile = None) -> None:  # noqa: A002
+def export(*, format: Format = "ndjson", config: ConfigFile = None) -> None:  # noqa: A002
     """Print every user that is not deleted, as of one moment, oldest first; no password, no hash of one."""
     from usercenter.users.directory import Search
     from usercenter.users.exports import export_lines
@@ -226,7 +223,7 @@ async def _found(tx: Transaction, who: str) -> User:
     user_id = await id_of(tx, who)
     user = await queries.find(tx, user_id) if user_id else None
     if user is None:
-        raise CommandFailed(f"there is no user {who}")
+        raise CommandFailed(f"there is no user {who}; {_DELETED}")
     return user
 
 

@@ -1,10 +1,11 @@
 """`usercenter verify`."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import msgspec
+from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.operating import Json, say
@@ -21,20 +22,16 @@ _COLUMNS: Final = ("committed", "handled", "waiting", "parked", "dead", "missing
 def verify(
     *,
     json: Json = False,
-    user: UUID | None = None,
-    kafka: bool | None = None,
-    stuck_after: float = 300,
+    user: Annotated[UUID | None, Parameter(help="Only what concerns this user.")] = None,
+    kafka: Annotated[
+        bool | None, Parameter(help="Read all of user.events too; with --no-kafka ask the brokers nothing.")
+    ] = None,
+    stuck_after: Annotated[float, Parameter(help="Seconds that work may lie undone before it counts as stuck.")] = 300,
     config: ConfigFile = None,
 ) -> int:
     """See whether all is well: nothing lost, invented, out of order, without effect or stuck; status 1 when not.
 
     Changes nothing, and may be run at any time. What is committed meanwhile is no false alarm.
-
-    Parameters
-    ----------
-    user: Only what concerns this user.
-    kafka: Read all of user.events too; with --no-kafka ask the brokers nothing.
-    stuck_after: Seconds that work may lie undone before it counts as stuck.
     """
     report = asyncio.run(_look(of_running(config), kafka=kafka, user_id=user, stuck_after_seconds=stuck_after))
     if json:

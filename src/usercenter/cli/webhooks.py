@@ -4,7 +4,7 @@ import asyncio
 import getpass
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, Limit, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Limit, Yes, say
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, show, show_json
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from usercenter.webhooks.model import Delivery
     from usercenter.webhooks.service import Webhooks
 
+_UNKNOWN: Final = "there is no webhook with this id: see `usercenter webhooks list`"
+WebhookId = Annotated[UUID, Parameter(help="The webhook's id in the list.")]
+DeliveryId = Annotated[int, Parameter(help="The delivery's number in the list.")]
 T = TypeVar("T")
 Work = Callable[["Webhooks", "Database"], Coroutine[Any, Any, T]]
 
@@ -44,20 +47,17 @@ def list_(*, json: Json = False, config: ConfigFile = None) -> None:
 
 
 def create(
-    url: str,
+    url: Annotated[str, Parameter(help="Where to send events: https, public or in webhooks.allowed_hosts.")],
     /,
     *,
-    events: Annotated[list[str] | None, Parameter(name=["--events", "-e"])] = None,
+    events: Annotated[
+        list[str] | None,
+        Parameter(name=["--events", "-e"], negative="", help="An event type; may be repeated. All unless given."),
+    ] = None,
     json: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again.
-
-    Parameters
-    ----------
-    url: Where to send events: https, public or in webhooks.allowed_hosts.
-    events: An event type; may be repeated. All of them unless given.
-    """
+    """Subscribe a receiver, and print the webhook's id and its secret, which is not shown again."""
 
     async def subscribe(webhooks: "Webhooks", database: "Database") -> tuple[UUID, str]:
         async with database.transaction() as tx:
@@ -72,27 +72,32 @@ def create(
     say("give the secret to the receiver, it is not shown again")
 
 
-def delete(webhook_id: UUID, /, *, yes: Yes = False, config: ConfigFile = None) -> None:
-    """Forget a webhook with its deliveries."""
+def delete(webhook_id: WebhookId, /, *, yes: Yes = False, config: ConfigFile = None) -> None:
+    """Forget a webhook with its deliveries; without --yes only say which."""
     from usercenter.webhooks import queries
+    from usercenter.webhooks.service import found
 
-    if not yes:
-        raise CommandFailed("this forgets the webhook with all its deliveries: add --yes", status=WRONG_USAGE)
-
-    async def forget(_: "Webhooks", database: "Database") -> bool:
+    async def forget(_: "Webhooks", database: "Database") -> str:
         async with database.transaction() as tx:
-            return await queries.delete(tx, webhook_id)
+            webhook = await found(tx, webhook_id, for_update=yes)
+            if yes:
+                await queries.delete(tx, webhook_id)
+            return webhook.url
 
-    if not _with_webhooks(config, forget):
-        raise CommandFailed("there is no webhook with this id: see `usercenter webhooks list`")
+    url = _with_webhooks(config, forget)
+    show(plain(f"{webhook_id} to {url} with its deliveries {'deleted' if yes else 'would be deleted'}"))
+    if not yes:
+        say(NOTHING_CHANGED)
 
 
-def deliveries(webhook_id: UUID, /, *, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
+def deliveries(webhook_id: WebhookId, /, *, limit: Limit = 20, json: Json = False, config: ConfigFile = None) -> None:
     """List attempts with what came of them, the latest first; as JSON with the first bytes of each answer."""
     from usercenter.webhooks import queries
+    from usercenter.webhooks.service import found as webhook_of
 
     async def look(_: "Webhooks", database: "Database") -> list["Delivery"]:
         async with database.transaction() as tx:
+            await webhook_of(tx, webhook_id)
             return await queries.deliveries(tx, webhook_id, before=None, limit=limit)
 
     found = _with_webhooks(config, look)
@@ -103,12 +108,14 @@ def deliveries(webhook_id: UUID, /, *, limit: Limit = 20, json: Json = False, co
         show(_line(each))
 
 
-def redeliver(webhook_id: UUID, delivery_id: int, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def redeliver(
+    webhook_id: WebhookId, delivery_id: DeliveryId, /, *, json: Json = False, config: ConfigFile = None
+) -> None:
     """Send the event of an earlier attempt again, now; status 1 when the receiver does not take it."""
     _show(_with_webhooks(config, lambda webhooks, _: webhooks.redeliver(webhook_id, delivery_id)), json=json)
 
 
-def send_test(webhook_id: UUID, /, *, json: Json = False, config: ConfigFile = None) -> None:
+def send_test(webhook_id: WebhookId, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Send a `webhook.test` now; status 1 when the receiver does not take it."""
     _show(
         _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")),
@@ -118,7 +125,7 @@ def send_test(webhook_id: UUID, /, *, json: Json = False, config: ConfigFile = N
 
 def _with_webhooks(path: Any, work: Work[T]) -> T:
     """Run this on the database of the configuration. Raises CommandFailed for what the caller can mend."""
-    from usercenter.webhooks.errors import WebhookError
+    from usercenter.webhooks.errors import WebhookError, WebhookInvalid, WebhookNotFound
 
     async def run() -> T:
         async with _opened(of_running(path)) as (webhooks, database):
@@ -126,6 +133,10 @@ def _with_webhooks(path: Any, work: Work[T]) -> T:
 
     try:
         return asyncio.run(run())
+    except WebhookInvalid as error:
+        raise CommandFailed(str(error), status=WRONG_USAGE) from error
+    except WebhookNotFound as error:
+        raise CommandFailed(_UNKNOWN, status=WRONG_USAGE) from error
     except WebhookError as error:
         raise CommandFailed(str(error)) from error
 

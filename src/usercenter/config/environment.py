@@ -55,8 +55,10 @@ def _take_file(leaf: Leaf, path: str, variable: str, findings: Findings) -> None
         return
     if text is None:
         findings.complain(variable, leaf.key, "names no file; give a path, or unset it")
+    elif not (value := text.removesuffix("\n").removesuffix("\r")):
+        findings.complain(source, leaf.key, f"the file is empty; write the value into it, or unset {variable}")
     else:
-        _take(leaf, text.removesuffix("\n").removesuffix("\r"), source, findings)
+        _take(leaf, value, source, findings)
 
 
 def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:

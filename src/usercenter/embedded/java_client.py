@@ -34,9 +34,12 @@ def text(settings: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def settings_file(librdkafka: Mapping[str, str]) -> Iterator[Path | None]:
-    """A file with them that nobody else can read, as long as it is needed; None when there is nothing to say."""
-    found = properties(librdkafka)
+def settings_file(librdkafka: Mapping[str, str], more: Mapping[str, str]) -> Iterator[Path | None]:
+    """A file with them, and with more in Java's words, that nobody else can read, as long as it is needed.
+
+    None when there is nothing to say.
+    """
+    found = {**more, **properties(librdkafka)}
     if not found:
         yield None
         return

@@ -3,9 +3,10 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
+from typing import Final
 
 from usercenter.embedded import java, java_client, kafka_jars
 from usercenter.embedded.errors import ToolFailed, UnknownTool
@@ -24,6 +25,20 @@ SETTINGS = "--command-config"
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _NAMES_SERVERS = frozenset({BOOTSTRAP, "--bootstrap-controller"})
 _NAMES_SETTINGS = frozenset({SETTINGS, "--consumer.config", "--producer.config"})
+_PATIENCE: Final = {"default.api.timeout.ms": "12000", "request.timeout.ms": "10000"}
+"""Java's own is a minute, which is long where nobody answers."""
+
+
+def main_class(tool: str) -> str:
+    """The class of the tool. Raises UnknownTool."""
+    if tool not in MAIN_CLASSES:
+        raise UnknownTool(tool, MAIN_CLASSES)
+    return MAIN_CLASSES[tool]
+
+
+def asks_ours(arguments: Sequence[str]) -> bool:
+    """Whether a tool with these arguments goes to the configured brokers, and not to others or to nobody."""
+    return not _names(arguments) & (_NAMES_SERVERS | {"--help", "--version"})
 
 
 def run_tool(tool: str, arguments: list[str], *, brokers: list[str], librdkafka: Mapping[str, str] = NOTHING) -> int:
@@ -49,18 +64,19 @@ def output(tool: str, arguments: list[str], *, brokers: list[str], librdkafka: M
 @contextmanager
 def _called(tool: str, arguments: list[str], brokers: list[str], librdkafka: Mapping[str, str]) -> Iterator[list[str]]:
     """The command line, as long as its settings are there."""
-    if tool not in MAIN_CLASSES:
-        raise UnknownTool(tool, MAIN_CLASSES)
-    named = {argument.split("=")[0] for argument in arguments}
+    called, named = main_class(tool), _names(arguments)
     at_brokers = [] if named & _NAMES_SERVERS else [BOOTSTRAP, ",".join(brokers)]
     jars = kafka_jars.fetch_blocking(lambda line: print(line, file=sys.stderr))  # noqa: T201 - a command's own output
     options = ("-Xmx256m", *java.SHORT_RUN, *java.logging("error"))
     login = NOTHING if named & (_NAMES_SETTINGS | _NAMES_SERVERS) else librdkafka  # a password is for our brokers alone
-    with java_client.settings_file(login) as file:
+    patience = NOTHING if named & _NAMES_SETTINGS else _PATIENCE
+    with java_client.settings_file(login, patience) as file:
         settings = [SETTINGS, str(file)] if file else []
-        yield java.command(
-            java.program(), jars, MAIN_CLASSES[tool], *at_brokers, *settings, *arguments, options=options
-        )
+        yield java.command(java.program(), jars, called, *at_brokers, *settings, *arguments, options=options)
+
+
+def _names(arguments: Sequence[str]) -> set[str]:
+    return {argument.split("=")[0] for argument in arguments}
 
 
 @contextmanager

@@ -42,6 +42,12 @@ def is_absence(failure: confluent_kafka.KafkaException) -> bool:
     return advise(failure.args[0], doing="read").page == NO_BROKER
 
 
+def in_short(failure: confluent_kafka.KafkaException) -> str:
+    """A failed look, in one line: the state, and the broker's or the client library's own words."""
+    error = failure.args[0]
+    return f"{advise(error, doing='read').state} ({error.str()})"
+
+
 def told(failure: confluent_kafka.KafkaException, *, brokers: Sequence[str]) -> str:
     """A failed call for the person who made it: what, where, what goes on meanwhile, what to do, and the page."""
     error = failure.args[0]

@@ -118,7 +118,12 @@ class BrokerWatch:
             see=advice.page,
         )
         if trouble := self._troubles.met(_ANY, error):
-            log.error("kafka.broker_unreachable", brokers=self._kafka.brokers, **trouble.facts() | advice.facts())
+            since = {
+                "since": self.state.since.isoformat(timespec="seconds")
+            }  # of the outage, whatever its cause is now
+            log.error(
+                "kafka.broker_unreachable", brokers=self._kafka.brokers, **trouble.facts() | advice.facts() | since
+            )
 
     def _tell_reachable(self) -> None:
         self._troubles.went_well(_ANY)

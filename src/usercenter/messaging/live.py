@@ -1,22 +1,24 @@
-"""What a command asks the brokers now: their state, one group, all groups.
+"""What a command asks the brokers now: whether they are there, their state, one group, all groups.
 
-Asked by a child (`messaging/apart.py`), and once more if the first one dies. There the client may call back with the
-cause of a failed connection, such as a refused login, which a failed call does not tell.
+All but the first is asked by a child (`messaging/apart.py`), and once more if the first one dies. There the client may
+call back with the cause of a failed connection, such as a refused login, which a failed call does not tell.
 """
 
 from typing import Final, Literal
 
 import confluent_kafka
 import msgspec
+from confluent_kafka.admin import AdminClient
 
 from usercenter.clock import SystemClock
 from usercenter.config.model import Kafka
 from usercenter.messaging import apart, consumer_groups
 from usercenter.messaging.brokers import BrokerWatch, KafkaState
-from usercenter.messaging.client import BrokerFailure
+from usercenter.messaging.client import BrokerFailure, client_logger, client_settings
 from usercenter.messaging.consumer_groups import ConsumerGroup, GroupMissing
 
 _CHILD_SECONDS: Final = 60.0
+_REACH_SECONDS: Final = 3.0
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,11 @@ async def group(kafka: Kafka, name: str) -> ConsumerGroup:
     """One group. Raises GroupMissing, KafkaException, Unanswered."""
     (found,) = (await _asked(Question(kafka=kafka, about="group", group=name))).groups
     return found
+
+
+def reach(kafka: Kafka) -> None:
+    """Ask the brokers who they are. Blocks a few seconds at most. Raises KafkaException when none answers."""
+    AdminClient(client_settings(kafka), logger=client_logger()).list_topics(timeout=_REACH_SECONDS)
 
 
 async def _asked(question: Question) -> Answer:

@@ -23,6 +23,13 @@ EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-c
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _LITTLE: Final = {"queued.min.messages": 1, "fetch.message.max.bytes": 65_536, "fetch.wait.max.ms": 100}
 """One record of each partition is wanted, so not much more is fetched."""
+_UNSETTLED: Final = {
+    confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
+    confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE,
+    confluent_kafka.KafkaError.OFFSET_NOT_AVAILABLE,
+}
+_LEADERS_SETTLE_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.05
 
 Spot = tuple[str, int]
 """Topic and partition."""
@@ -67,12 +74,23 @@ class Onlooker:
 def list_offsets(
     admin: AdminClient, spots: Sequence[Spot], spec: OffsetSpec, *, timeout_seconds: float = PATIENCE_SECONDS
 ) -> dict[Spot, int]:
-    """The offset that the brokers name for each. Raises KafkaException, for one without a leader too."""
-    if not spots:
-        return {}
-    asked = {TopicPartition(topic, number): spec for topic, number in spots}
-    futures = admin.list_offsets(asked, request_timeout=timeout_seconds)
-    return {(each.topic, each.partition): future.result().offset for each, future in futures.items()}
+    """The offset that the brokers name for each. Raises KafkaException, for one without a leader too.
+
+    Where a partition has only just been made or moved, a broker may not lead it yet: it is asked again for a second.
+    """
+    found: dict[Spot, int] = {}
+    deadline = time.monotonic() + _LEADERS_SETTLE_SECONDS
+    while left := [spot for spot in spots if spot not in found]:
+        futures = admin.list_offsets({TopicPartition(*spot): spec for spot in left}, request_timeout=timeout_seconds)
+        for each, future in futures.items():
+            try:
+                found[each.topic, each.partition] = future.result().offset
+            except confluent_kafka.KafkaException as error:
+                if error.args[0].code() not in _UNSETTLED or time.monotonic() > deadline:
+                    raise
+        if not found.keys() >= set(spots):
+            time.sleep(_LOOK_AGAIN_SECONDS)
+    return found
 
 
 def records_at(

@@ -11,7 +11,7 @@ import confluent_kafka
 import msgspec
 
 from usercenter.clock import Clock
-from usercenter.messaging.advice import Advice, Doing, advise
+from usercenter.messaging.advice import UNREACHABLE, Advice, Doing, advise
 
 AGAIN_SECONDS: Final = 300.0
 CALM_SECONDS: Final = 3.0
@@ -21,7 +21,8 @@ class Trouble(msgspec.Struct, kw_only=True):
     """One thing that is wrong at one place (a topic, say)."""
 
     place: str
-    code: int
+    kind: int | str
+    """The error's code; of the many codes of one outage, its state."""
     error: str
     advice: Advice
     since: datetime
@@ -53,15 +54,15 @@ class Troubles:
         self._calm_seconds = calm_seconds
         self._again_seconds = again_seconds
         self._lock = threading.Lock()
-        self._troubles: dict[tuple[str, int], Trouble] = {}
+        self._troubles: dict[tuple[str, int | str], Trouble] = {}
 
     def met(self, place: str, error: confluent_kafka.KafkaError) -> Trouble | None:
         """Note an error; returns its trouble when it is time to say so: at first, and again every few minutes."""
-        now = self._clock.monotonic()
+        now, kind = self._clock.monotonic(), self._kind(error)
         with self._lock:
-            trouble = self._troubles.get((place, error.code()))
+            trouble = self._troubles.get((place, kind))
             if trouble is None:
-                trouble = self._troubles[place, error.code()] = self._new(place, error, now)
+                trouble = self._troubles[place, kind] = self._new(place, error, now)
                 return trouble
             trouble.well_since = None
             if now - trouble.said < self._again_seconds:
@@ -87,7 +88,7 @@ class Troubles:
             over = [each for each in self._troubles.values() if each.well_since is not None]
             over = [each for each in over if each.well_since <= calm_since]  # type: ignore[operator]  # not None
             for each in over:
-                del self._troubles[each.place, each.code]
+                del self._troubles[each.place, each.kind]
         return [(each, round((each.well_since or each.began) - each.began, 1)) for each in over]
 
     def current(self) -> list[Trouble]:
@@ -95,9 +96,19 @@ class Troubles:
         with self._lock:
             return sorted(self._troubles.values(), key=lambda each: each.began)
 
+    def _kind(self, error: confluent_kafka.KafkaError) -> int | str:
+        advice = advise(error, doing=self._doing)
+        return advice.state if advice == UNREACHABLE else error.code()
+
     def _new(self, place: str, error: confluent_kafka.KafkaError, now: float) -> Trouble:
         advice = advise(error, doing=self._doing)
         text = f"{error.name()}: {error.str()}"
         return Trouble(
-            place=place, code=error.code(), error=text, advice=advice, since=self._clock.now(), began=now, said=now
+            place=place,
+            kind=self._kind(error),
+            error=text,
+            advice=advice,
+            since=self._clock.now(),
+            began=now,
+            said=now,
         )

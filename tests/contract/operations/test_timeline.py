@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from command import command
 from harness import World, eventually
+from msgspec.structs import replace
 
 from usercenter.events import new_id
 from usercenter.messaging.operations.whereabouts import partition_of
@@ -52,6 +53,20 @@ async def test_what_is_done_is_shown_with_its_place_and_each_handler(world: Worl
         assert (each["partition"], each["offset"]) == (record.partition, record.offset)
     assert states(found[0])["create_settings"] == "done"
     assert states(found[1])["write_login_log"] == "done"
+
+
+async def test_without_a_broker_all_that_postgresql_has_is_shown_and_it_is_said_what_is_not(world: World) -> None:
+    user_id = await lived(world)
+    without = replace(world.config, kafka=replace(world.config.kafka, brokers=["127.0.0.1:1"]))
+
+    said = await command(without, "user", "timeline", str(user_id))
+
+    assert said.status == 0
+    assert "user.registered" in said.data
+    assert "places on Kafka are left out" in said.rest
+    assert "no broker can be reached" in said.rest
+    assert "--no-kafka" in said.rest
+    assert "KafkaError" not in said.rest
 
 
 async def test_what_is_parked_dead_or_in_the_outbox_says_so_with_error_attempts_and_next_try(world: World) -> None:

@@ -117,7 +117,19 @@ async def test_the_command_subscribes_tests_lists_and_deletes(world, receiver, m
     assert receiver.url in (await world.command("webhooks", "list"))[1]
     assert "webhook.test  attempt 1" in (await world.command("webhooks", "deliveries", id_))[1]
     assert (await world.command("webhooks", "redeliver", id_, "1"))[0] == 1
-    assert (await world.command("webhooks", "delete", id_))[0] == 2, "only with --yes"
+    status, said = await world.command("webhooks", "delete", id_)
+    assert (status, "Nothing was changed: say --yes to do it." in said) == (0, True)
     assert (await world.command("webhooks", "delete", id_, "--yes"))[0] == 0
-    status, said = await world.command("webhooks", "delete", id_, "--yes")
-    assert (status, "usercenter webhooks list" in said) == (1, True)
+    for verb, *more in (("delete",), ("delete", "--yes"), ("deliveries",), ("test",), ("redeliver", "1")):
+        status, said = await world.command("webhooks", verb, id_, *more)
+        assert (status, "usercenter webhooks list" in said) == (2, True), verb
+
+
+@pytest.mark.parametrize(
+    "words", [("nonsense",), ("https://crm.example.com/", "--events", "user.nonsense"), ("http://10.0.0.1/",)]
+)
+async def test_a_subscription_that_cannot_be_is_wrong_usage(world, words):
+    status, said = await world.command("webhooks", "create", *words)
+
+    assert status == 2
+    assert "Traceback" not in said

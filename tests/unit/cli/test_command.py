@@ -1,10 +1,12 @@
 """The command on an installation without the extra `embedded`, and with wrong arguments."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import OKPKey
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 WITHOUT_EXTRA = """
@@ -17,10 +19,16 @@ main()
 """
 
 
-def usercenter(*arguments: str, program: str = WITHOUT_EXTRA) -> subprocess.CompletedProcess[str]:
+OURS = "from usercenter.cli import main; main()"
+
+
+def usercenter(
+    *arguments: str, program: str = WITHOUT_EXTRA, config: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | environment_of(config),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [("run", "--help"), ("topics", "--help"), ("--help",), ("--version",)])
@@ -57,13 +65,43 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert usercenter("fly").returncode != 0
 
 
+def nowhere(folder: Path) -> Path:
+    """A configuration whose brokers and database are not there."""
+    config = folder / "config.yaml"
+    config.write_text(
+        "embedded:\n  is_enabled: false\nmail:\n  host: 127.0.0.1\nkafka:\n  brokers: ['127.0.0.1:1']\n"
+        "database:\n  url: postgresql://u@127.0.0.1:1/x\n"
+    )
+    return config
+
+
+def environment_of(config: Path | None) -> dict[str, str]:
+    key = OKPKey.generate_key("Ed25519").as_pem(private=True).decode()
+    return {"USERCENTER_CONFIG": str(config), "USERCENTER_TOKENS__PRIVATE_KEY": key} if config else {}
+
+
+def test_a_tool_that_kafka_has_not_is_wrong_usage_and_the_known_ones_are_named() -> None:
+    done = usercenter("kafka", "nonsense", program=OURS)
+
+    assert done.returncode == 2
+    assert "console-consumer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_tool_of_kafka_without_a_broker_says_so_in_words_before_java_starts(tmp_path: Path) -> None:
+    done = usercenter("kafka", "topics", "--list", program=OURS, config=nowhere(tmp_path))
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no broker can be reached (asked: 127.0.0.1:1)" in done.stderr
+
+
 def test_a_database_that_is_not_there_is_unreachable_and_no_traceback(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
         f"embedded:\n  is_enabled: true\n  data_dir: {tmp_path}\ndatabase:\n  url: postgresql://u@127.0.0.1:1/x\n"
     )
 
-    done = usercenter("db", "current", "--config", str(config), program="from usercenter.cli import main; main()")
+    done = usercenter("db", "current", "--config", str(config), program=OURS)
 
     assert done.returncode in {1, 3}
     assert "Traceback" not in done.stderr

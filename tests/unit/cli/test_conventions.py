@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import shlex
 import subprocess
 import sys
@@ -65,11 +66,15 @@ def parsed(command: Command) -> tuple[App, inspect.BoundArguments]:
     return function, bound
 
 
-def options(command: Command) -> set[str]:
+def leaf(command: Command) -> App:
     found = app
     for name in command.path.split():
         found = found[name]
-    return {name for argument in found.assemble_argument_collection() for name in argument.names}
+    return found
+
+
+def options(command: Command) -> set[str]:
+    return {name for argument in leaf(command).assemble_argument_collection() for name in argument.names}
 
 
 def usercenter_(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -138,6 +143,13 @@ def test_no_option_takes_a_secret(command):
     assert [name for name in names if any(word in name.lower().replace("-", "_") for word in SECRETS)] == []
 
 
+@every
+def test_every_argument_and_option_is_explained_on_the_page_of_its_command(command):
+    arguments = [each for each in leaf(command).assemble_argument_collection() if each.names != ("*",)]
+
+    assert [each.name for each in arguments if not (each.parameter.help or "").endswith((".", "…"))] == []
+
+
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.stem)
 def test_only_the_terminal_prints_and_nothing_asks(file):
     """What is printed goes through `terminal` and `operating.say`, which write out what a terminal obeys."""
@@ -162,6 +174,16 @@ def test_wrong_usage_has_status_2_and_says_so_on_stderr(arguments):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"), [(["grups"], "groups"), (["groups", "lst"], "list"), (["dead-leters", "list"], "dead-letters")]
+)
+def test_a_mistyped_command_is_told_which_one_it_is_like(words, meant):
+    done = usercenter_(*words)
+
+    assert done.returncode == 2
+    assert re.search(f'did you mean "?{meant}"?\\?', " ".join(done.stderr.split()), re.IGNORECASE)
 
 
 def test_a_hostile_argument_does_not_reach_the_terminal():

@@ -58,6 +58,12 @@ def test_a_line_is_written_in_one_piece_so_that_no_log_line_gets_into_it(monkeyp
     assert pieces.found == ["answers at http://127.0.0.1:8000\n"]
 
 
+def test_the_titles_of_every_table_are_in_small_letters(capsys) -> None:
+    show_table(("ID", "Last Commit"), [(1, "now")])
+
+    assert capsys.readouterr().out.splitlines()[0] == "id  last commit"
+
+
 def test_tables_and_facts_are_safe(capsys) -> None:
     show_table(("NAME",), [(HOSTILE,), (None,)])
     show_facts({"name": HOSTILE, "headers": {HOSTILE: HOSTILE}, "none": None, "number": 3})

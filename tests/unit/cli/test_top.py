@@ -27,7 +27,11 @@ PULSE = Pulse(
     dead=2,
     processes={"relay": 2, "tasks": 1},
     passed=dict.fromkeys(PASSED, 100),
-    behind=[Behind(group="usercenter", seconds=180.0), Behind(group="other", seconds=None)],
+    behind=[
+        Behind(group="usercenter", seconds=180.0, lag=5678),
+        Behind(group="other", seconds=None, lag=None),
+    ],
+    lags_at=NOW - timedelta(seconds=4),
     work=[work("send_mail", parked=3, dead=2, oldest_at=NOW - timedelta(hours=3), next_at=NOW + timedelta(seconds=9))],
     stops=[("send_mail", "50 dead letters\x1b[2J in a row")],
     breakers=[
@@ -46,9 +50,9 @@ PULSE = Pulse(
 )
 
 
-def drawn(pulse: Pulse, *, width: int = 80, height: int = 24) -> list[str]:
+def drawn(pulse: Pulse, *, width: int = 80, height: int = 24, keys: str = "q quits") -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, highlight=False)
-    console.print(frame(pulse, rates(None, pulse), height=height))
+    console.print(frame(pulse, rates(None, pulse), height=height, keys=keys))
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
@@ -58,7 +62,9 @@ def test_a_frame_says_what_lies_where_and_how_far_behind():
     assert "relays 2  workers 1" in text
     assert "1,234 (7.4 s)" in text
     assert "3 min" in text
-    assert "not within 0.4 s" in text
+    assert "lag, 4.0 s ago" in text
+    assert "5,678" in text
+    assert text.count("unknown") == 2
     assert "3 h" in text
     assert "stopped: send_mail: 50 dead letters\\x1b[2J in a row" in text
     assert "left alone: deliver_webhook/1\\x1b[2J for 42 s, next try in 18 s (one:1)" in text
@@ -75,6 +81,11 @@ def test_a_frame_fits_however_many_handlers_there_are(width, height):
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     assert "more handlers" in "\n".join(lines)
+
+
+def test_keys_are_named_only_where_some_may_be_pressed():
+    assert "q quits" in "\n".join(drawn(PULSE))
+    assert "q quits" not in "\n".join(drawn(PULSE, keys=""))
 
 
 def test_rates_are_what_passed_between_two_looks():

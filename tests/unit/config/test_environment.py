@@ -108,6 +108,14 @@ def test_a_path_that_is_none_is_refused(path):
     assert "mail.password" in line
 
 
+@pytest.mark.parametrize("variable", ["TOKENS__PRIVATE_KEY", "DATABASE__URL", "MAIL__PASSWORD"])
+def test_an_empty_secret_file_is_refused_and_nothing_else_is_taken_in_its_place(tmp_path, variable):
+    (tmp_path / "secret").write_text("\n")
+    [line] = problems({f"USERCENTER_{variable}_FILE": str(tmp_path / "secret")})
+    assert variable.lower().replace("__", ".") in line
+    assert "the file is empty" in line
+
+
 def test_a_secret_file_with_other_bytes_than_utf_8_is_refused(tmp_path):
     (tmp_path / "secret").write_bytes(b"\xff\xfe")
     [line] = problems({"USERCENTER_MAIL__PASSWORD_FILE": str(tmp_path / "secret")})

@@ -54,10 +54,10 @@ def test_java_reads_every_character_as_it_is(value: str, written: str) -> None:
 
 
 def test_nobody_else_can_read_the_file_and_it_is_gone_afterwards() -> None:
-    with settings_file({"security.protocol": "SSL"}) as file:
+    with settings_file({"security.protocol": "SSL"}, {"request.timeout.ms": "10000"}) as file:
         assert file is not None
         assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
-        assert file.read_text() == "security.protocol=SSL\n"
+        assert file.read_text() == "request.timeout.ms=10000\nsecurity.protocol=SSL\n"
     assert not file.exists()
-    with settings_file({"linger.ms": "5"}) as none:
+    with settings_file({"linger.ms": "5"}, {}) as none:
         assert none is None

@@ -41,6 +41,13 @@ def test_another_error_or_another_place_is_news(troubles) -> None:
     assert len(troubles.current()) == 3
 
 
+def test_the_many_codes_of_one_absence_are_one_trouble(troubles, clock) -> None:
+    assert troubles.met("user.events", KafkaError(KafkaError._TRANSPORT))
+    clock.advance(timedelta(seconds=5))
+    assert troubles.met("user.events", KafkaError(KafkaError._MSG_TIMED_OUT)) is None
+    assert len(troubles.current()) == 1
+
+
 def test_it_is_over_after_a_while_without_it_and_that_is_told_once(troubles, clock) -> None:
     troubles.met("user.events", MISSING)
     clock.advance(timedelta(seconds=60))

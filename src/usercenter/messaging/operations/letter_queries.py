@@ -110,6 +110,12 @@ async def passed_since(tx: Transaction, ids_: Collection[int]) -> set[int]:
     return {row[0] for row in rows}
 
 
+async def has_work_of(tx: Transaction, handler: str) -> bool:
+    """Whether there is a task or a letter, open or settled, of a handler of this name."""
+    row = await tx.fetch_one(_HAS_WORK_OF, {"handler": handler})
+    return bool(row and row[0])
+
+
 async def settle(tx: Transaction, ids_: Sequence[int], *, how: How, operation_id: UUID) -> None:
     """Strike locked letters off the open ones; they stay as they are. Does not commit."""
     await tx.execute(
@@ -140,6 +146,11 @@ _FIND: Final = f"""
 select {_COLUMNS} from dead_letters
 where {_MATCHES} and (not %(is_open)s or settled_at is null)
 order by id desc limit %(limit)s
+"""
+
+_HAS_WORK_OF: Final = """
+select exists (select from tasks where split_part(handler, '/', 1) = %(handler)s)
+    or exists (select from dead_letters where split_part(handler, '/', 1) = %(handler)s)
 """
 
 _ONE: Final = f"select {_COLUMNS} from dead_letters where id = %s"

@@ -9,12 +9,15 @@ from psycopg.errors import QueryCanceled
 
 from usercenter.db import Transaction
 from usercenter.events.envelope import type_of
-from usercenter.messaging import open_breakers, stops
+from usercenter.messaging import open_breakers, snapshots, stops
 from usercenter.messaging.groups import Group
+from usercenter.messaging.lags import GroupLag
 from usercenter.messaging.open_breakers import Told
 from usercenter.messaging.operations.books import LOGGED_STREAM
 
 _PATIENCE_MS: Final = 400
+_LAGS_SECONDS: Final = 60.0
+"""Workers look every five; what is older says nothing about now."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,12 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
 
     group: str
     seconds: float | None
-    """The age of the oldest committed event that it has not handled; None where that took too long to find out."""
+    """The age of the oldest committed event that it has not handled; None where nobody knows.
+
+    Of groups that read what is not in the event log: the age of the oldest record that it had not read at `lags_at`.
+    """
+    lag: int | None
+    """Records on Kafka that it had not handled at `lags_at`."""
 
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +61,8 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     passed: dict[str, int]
     """Since PostgreSQL counts: events committed, messages sent, events handled, tasks begun and ended, letters."""
     behind: list[Behind]
+    lags_at: datetime | None
+    """When a worker last asked the brokers how far the groups are; None where none has lately."""
     work: list[Work]
     stops: list[tuple[str, str]]
     breakers: list[Told]
@@ -62,6 +72,7 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
 async def look(tx: Transaction, groups: Sequence[Group]) -> Pulse:
     """Look once; cheap enough for every second. Counts of what has passed lag a second behind."""
     row: Any = await tx.fetch_one(_LEVELS)
+    lags_at, lags = await _lags(tx)
     work = [Work(**dict(zip(Work.__struct_fields__, each, strict=True))) for each in await tx.fetch_all(_WORK)]
     return Pulse(
         at=row[0],
@@ -71,7 +82,8 @@ async def look(tx: Transaction, groups: Sequence[Group]) -> Pulse:
         dead=sum(each.dead for each in work),
         processes=dict(await tx.fetch_all(_PROCESSES)),
         passed=dict(zip(PASSED, row[3:], strict=True)),
-        behind=[await _behind(tx, group) for group in groups if group.stream == LOGGED_STREAM],
+        behind=[await _behind(tx, group, lags_at, lags.get(group.name)) for group in groups],
+        lags_at=lags_at,
         work=work,
         stops=[(each.name, each.reason) for each in await stops.everything(tx)],
         breakers=await open_breakers.everywhere(tx),
@@ -86,7 +98,22 @@ def rates(before: Pulse | None, now: Pulse) -> dict[str, float | None]:
     return {name: max(0, now.passed[name] - before.passed[name]) / seconds for name in PASSED}
 
 
-async def _behind(tx: Transaction, group: Group) -> Behind:
+async def _lags(tx: Transaction) -> tuple[datetime | None, dict[str, GroupLag]]:
+    """What the last look of a worker that reached the brokers saw, if it is not long ago; its moment first."""
+    seen = [each for each in await snapshots.recent(tx, seconds=_LAGS_SECONDS) if each.groups is not None]
+    if not seen:
+        return None, {}
+    return seen[-1].taken_at, {each.name: each for each in seen[-1].groups or ()}
+
+
+async def _behind(tx: Transaction, group: Group, at: datetime | None, lag: GroupLag | None) -> Behind:
+    records = lag.lag if lag else None
+    known = await _unhandled_seconds(tx, group) if group.stream == LOGGED_STREAM else None
+    return Behind(group=group.name, seconds=_unread_seconds(at, lag) if known is None else known, lag=records)
+
+
+async def _unhandled_seconds(tx: Transaction, group: Group) -> float | None:
+    """By the event log; None where that took too long to find out."""
     facts = {"group": group.name, "types": [type_of(each) for each in group.handlers]}
     try:
         async with tx.savepoint():
@@ -94,8 +121,17 @@ async def _behind(tx: Transaction, group: Group) -> Behind:
             row = await tx.fetch_one(_BEHIND, facts)
             await tx.execute("set local statement_timeout = default")
     except QueryCanceled:
-        return Behind(group=group.name, seconds=None)
-    return Behind(group=group.name, seconds=row[0] if row else 0.0)
+        return None
+    return row[0] if row else 0.0
+
+
+def _unread_seconds(at: datetime | None, lag: GroupLag | None) -> float | None:
+    """By a look at Kafka, as of then; None without one, or where the oldest record could not be read."""
+    if at is None or lag is None:
+        return None
+    if not lag.lag:
+        return 0.0
+    return max(0.0, (at - lag.oldest_unread_at).total_seconds()) if lag.oldest_unread_at else None
 
 
 PASSED: Final = ("committed", "sent", "handled", "begun", "ended", "died")

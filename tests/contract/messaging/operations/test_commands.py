@@ -66,6 +66,32 @@ async def test_from_the_list_over_the_preview_to_the_redrive(office, group) -> N
     assert (await usercenter(office, "operations", "show", operation["id"])).status == 0
 
 
+async def test_letters_of_a_handler_that_is_no_longer_configured_are_still_found(office) -> None:
+    await office.die(office.of_logins(outside(office.done.outside("call_old_crm"))), login())
+
+    [letter] = await as_json(office, "dead-letters", "list", "--handler", "call_old_crm")
+
+    assert letter["handler"] == "call_old_crm"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dead-letters", "redrive", "--preview"),
+        ("dead-letters", "redrive"),
+        ("dead-letters", "retry", "--all"),
+        ("tasks", "retry-now", "--handler", "send_mail/somebody"),
+    ],
+    ids=" ".join,
+)
+async def test_of_nothing_no_selection_is_offered(office, arguments) -> None:
+    said = await usercenter(office, *arguments)
+
+    assert said.status == 0
+    assert "selection" not in said.data + said.rest
+    assert "there is nothing to" in said.rest
+
+
 async def test_one_letter_is_shown_without_personal_data_and_whole_only_on_record(office, group) -> None:
     await office.die(group, login(email="grace@example.com", user_agent="Bro\x1b[31mwser"))
 
@@ -128,6 +154,11 @@ async def test_discarding_asks_for_yes_and_a_reason(office, group) -> None:
     [
         (("dead-letters", "retry", "--yes"), 2, "say which"),
         (("dead-letters", "retry", "--selection", "bad"), 2, "the token is not whole"),
+        (("dead-letters", "list", "--handler", "send_mial"), 2, "did you mean send_mail?"),
+        (("dead-letters", "causes", "--handler", "nosuch"), 2, "send_mail"),
+        (("dead-letters", "redrive", "--handler", "nosuch", "--preview"), 2, "there is no handler 'nosuch'"),
+        (("tasks", "list", "--handler", "nosuch"), 2, "there is no handler 'nosuch'"),
+        (("tasks", "retry-now", "--handler", "nosuch"), 2, "there is no handler 'nosuch'"),
         (("dead-letters", "show", "77"), 1, "there is no letter 77"),
         (("tasks", "show", "77"), 1, "there is no task 77"),
         (("operations", "show", "0197c0de-0000-7000-8000-000000000001"), 1, "there is no operation"),
