@@ -19,14 +19,12 @@ from usercenter.db import Database, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import set_queries, tasks
 from usercenter.messaging.attempts import Attempts
-from usercenter.messaging.calls import call
 from usercenter.messaging.endings import Done, Endings, Failed, Ledger
 from usercenter.messaging.groups import Context, NotYet, Outside, Schedule
 from usercenter.messaging.holds import Holds
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.tasks import Lane, Task
 from usercenter.metrics import Metrics
-from usercenter.points import reached
 from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
@@ -55,8 +53,6 @@ class Sets:
         tracing: Tracing = UNTRACED,
     ) -> None:
         self._settings = config.tasks
-        self._handlers = handlers
-        self._registry = registry
         self._database = database
         self._leases = leases
         self._context = context
@@ -166,33 +162,29 @@ class Sets:
             owned = self._leases.owned()  # a process that was frozen stops here
             ours = [task for task in claimed if task.shard in owned]
             careful = {task.lane for task in ours if task.attempts > 1}
-            for name, found in _by_handler([task for task in ours if task.lane not in careful]).items():
-                await self._do_together(self._handlers[name], found, endings)
+            for found in _by_handler([task for task in ours if task.lane not in careful]):
+                await self._do_together(found, endings)
             await self._do_each([task for task in ours if task.lane in careful], endings)
         finally:
             ended = {done.task.position for done in endings.done} | {failed.task.position for failed in endings.failed}
             endings.interrupted += [task for position, task in left.items() if position not in ended]
             self._endings.put_back(endings)
 
-    async def _do_together(self, handler: Outside, found: Sequence[Task], endings: Endings) -> None:
-        if handler.together is None:
-            raise TypeError(f"{handler.name} takes no sets")
+    async def _do_together(self, found: Sequence[Task], endings: Endings) -> None:
         started = time.perf_counter()
         try:
-            events = [self._registry.decode(task.payload) for task in found]
-            reached("task.begun")
-            await call(handler.together, events, self._context, timeout_seconds=handler.timeout_seconds)
+            request_ids = await self._attempts.make_together(found)
         except NotYet as error:
             until = self._context.clock.now() + timedelta(seconds=error.seconds)
             self._postponed |= {task.position: until for task in found}
         except Exception as error:  # noqa: BLE001  # whatever it is: each by itself shows whose it is
-            log.warning("tasks.set_failed", handler=handler.name, tasks=len(found), error=type(error).__name__)
+            handler = found[0].handler_name
+            log.warning("tasks.set_failed", handler=handler, tasks=len(found), error=type(error).__name__)
             await self._do_each(found, endings)
         else:
-            reached("task.done")
             self.holds.note(found[0], None)
             seconds = (time.perf_counter() - started) / len(found)
-            endings.done += [Done(task, seconds, event.request_id) for task, event in zip(found, events, strict=True)]
+            endings.done += [Done(task, seconds, id_) for task, id_ in zip(found, request_ids, strict=True)]
 
     async def _do_each(self, found: Sequence[Task], endings: Endings) -> None:
         """One by one in each lane, several lanes side by side."""
@@ -221,8 +213,8 @@ class Sets:
                 endings.done.append(Done(task, time.perf_counter() - started, request_id))
 
 
-def _by_handler(found: Sequence[Task]) -> dict[str, list[Task]]:
+def _by_handler(found: Sequence[Task]) -> list[list[Task]]:
     handlers: dict[str, list[Task]] = defaultdict(list)
     for task in found:
         handlers[task.handler_name].append(task)
-    return handlers
+    return list(handlers.values())
