@@ -8,7 +8,7 @@ a handler talks to the world. What is claimed and no longer covered by the lease
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from usercenter.db import Database, Transaction, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import tasks
 from usercenter.messaging.attempts import Attempts, NoLongerOurs
+from usercenter.messaging.calls import cut_short
 from usercenter.messaging.endings import Done, Endings, Failed, Ledger
 from usercenter.messaging.gates import Gates
 from usercenter.messaging.groups import Context, Handler, NotYet, Schedule
@@ -36,7 +37,6 @@ log = structlog.get_logger()
 _CLAIM_AHEAD: Final = 4  # claimed tasks for each slot: the slots are never empty while a turn is on its way
 _LOOK_AT_LEASE_SECONDS: Final = 0.1
 _POLLS_MISSED_WHEN_AWAY: Final = 5
-_UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
 class Runner:
@@ -120,23 +120,13 @@ class Runner:
         self._claimed.clear()
         if self._running:
             _, late = await asyncio.wait(self._running.values(), timeout=timeout_seconds)
-            await self._cancel(late)
+            await cut_short(late)
         try:
             await self._turn()
         except Exception as error:
             if not is_transient(error):
                 raise
             log.error("tasks.ends_not_noted", error=type(error).__name__, next="these tasks will be done again")
-
-    async def _cancel(self, late: Collection[asyncio.Task[str]]) -> None:
-        for each in late:
-            each.cancel()
-        if late:
-            _, stuck = await asyncio.wait(late, timeout=_UNWIND_SECONDS)
-            for each in stuck:
-                log.error(
-                    "tasks.handler_left_behind", handler=each.get_name(), next="it ignores its cancellation: mend it"
-                )
 
     async def _step(self) -> None:
         try:

@@ -19,6 +19,7 @@ from usercenter.db import Database, is_transient
 from usercenter.events import Registry
 from usercenter.messaging import set_queries, tasks
 from usercenter.messaging.attempts import Attempts
+from usercenter.messaging.calls import cut_short
 from usercenter.messaging.endings import Done, Endings, Failed, Ledger
 from usercenter.messaging.groups import Context, NotYet, Outside, Schedule
 from usercenter.messaging.holds import Holds
@@ -92,19 +93,22 @@ class Sets:
                 await asyncio.sleep(self._settings.idle_poll_ms / 1000 * _POLLS_MISSED_WHEN_AWAY)
                 continue
             if claimed:
-                self._in_hand = asyncio.create_task(self._attempt(claimed), name="tasks.set")
+                names = ", ".join(sorted({task.handler_name for task in claimed}))
+                self._in_hand = asyncio.create_task(self._attempt(claimed), name=names)
                 await self._until_it_ends(self._in_hand)
             elif not self._endings:
                 await self._wake.wait(self._settings.idle_poll_ms / 1000)
         raise asyncio.CancelledError
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """After `run` was cancelled: let the set in hand end, at most so long, and note it. May be called twice."""
+        """After `run` was cancelled: let the set in hand end, at most so long, and note it.
+
+        Then it is cancelled; if it does not end even so it is left behind. May be called twice.
+        """
         self._is_stopping = True
         if self._in_hand is not None:
-            await asyncio.wait([self._in_hand], timeout=timeout_seconds)
-            self._in_hand.cancel()
-            await asyncio.wait([self._in_hand], timeout=1)
+            _, late = await asyncio.wait([self._in_hand], timeout=timeout_seconds)
+            await cut_short(late)
         try:
             await self._turn()
         except Exception as error:
@@ -148,10 +152,11 @@ class Sets:
         """Wait; once the lease cannot be trusted any more another process may take over: stop before it can."""
         while not attempt.done():
             await asyncio.wait([attempt], timeout=_LOOK_AT_LEASE_SECONDS)
-            if not self._leases.owned() and attempt.cancel():
+            if not self._leases.owned() and not attempt.done():
                 log.warning("tasks.lease_lost", interrupted=1)
-                await asyncio.wait([attempt])
-        if not attempt.cancelled():
+                await cut_short([attempt])
+                break
+        if attempt.done() and not attempt.cancelled():
             attempt.result()
 
     async def _attempt(self, claimed: Sequence[Task]) -> None:
@@ -163,7 +168,8 @@ class Sets:
             ours = [task for task in claimed if task.shard in owned]
             careful = {task.lane for task in ours if task.attempts > 1}
             for found in _by_handler([task for task in ours if task.lane not in careful]):
-                await self._do_together(found, endings)
+                if self._leases.owned():  # one that ignored its cancellation may have come to its end long after
+                    await self._do_together(found, endings)
             await self._do_each([task for task in ours if task.lane in careful], endings)
         finally:
             ended = {done.task.position for done in endings.done} | {failed.task.position for failed in endings.failed}
@@ -200,7 +206,7 @@ class Sets:
         """Until one fails: what is behind it waits with it."""
         async with places:
             for task in lane:
-                if self.holds.is_held(task.handler):
+                if self.holds.is_held(task.handler) or not self._leases.is_ours(task.shard):
                     return
                 started = time.perf_counter()
                 try:

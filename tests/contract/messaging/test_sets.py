@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from harness import World, eventually
 from receiving import Desk, Trouble, login, messages
 
+from usercenter.clock import HeldClock
 from usercenter.events import Event, UserLoggedIn, new_id
 from usercenter.messaging.groups import (
     Context,
@@ -257,3 +259,86 @@ async def test_what_is_suspected_of_having_ended_processes_has_no_other_task_in_
     await desk.all_done_in_sets(group)
 
     assert beside == [0]
+
+
+class Stubborn:
+    """A handler that ignores its cancellation until it may leave; then it fails."""
+
+    def __init__(self) -> None:
+        self.entered, self.may_leave = asyncio.Event(), asyncio.Event()
+        self.single: list[UUID] = []
+        handler: Any = outside(self.send, together=self.send_all)
+        self.group = Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+
+    async def send(self, event: Event, context: Context) -> None:
+        self.single.append(event.id)
+
+    async def send_all(self, events: Sequence[Event], context: Context) -> None:
+        self.entered.set()
+        while not self.may_leave.is_set():
+            try:
+                await self.may_leave.wait()
+            except asyncio.CancelledError:
+                continue
+        raise OSError("away")
+
+
+async def test_a_set_that_ignores_its_cancellation_does_not_keep_the_process(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    stubborn = Stubborn()
+    await desk.router(stubborn.group).handle(messages(login()))
+
+    async with asyncio.timeout(10), desk.doing_sets(stubborn.group, stop_seconds=0):
+        await stubborn.entered.wait()
+
+    assert await desk.world.count("tasks") == 1
+    assert _left_behind(caplog) == ["send"]
+    stubborn.may_leave.set()
+
+
+async def test_a_set_that_ignores_the_loss_of_the_lease_is_left_behind_and_others_are_done(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, stubborn, other, sent = HeldClock(datetime(2026, 1, 1, tzinfo=UTC)), Stubborn(), login(), list[UUID]()
+
+    async def note(event: Event, context: Context) -> None: ...
+
+    async def note_all(events: Sequence[Event], context: Context) -> None:
+        sent.extend(event.id for event in events)
+
+    notes = Group("noting", "user_events", {UserLoggedIn: (cast("Any", outside(note, together=note_all)),)})
+    leases = desk.leases(lease_seconds=10, clock=clock)
+    await desk.router(stubborn.group).handle(messages(login()))
+
+    async with desk.doing_sets(stubborn.group, notes, leases=leases, stop_seconds=0):
+        await stubborn.entered.wait()
+        clock.advance(timedelta(seconds=9))
+        await eventually(lambda: _left_behind(caplog), what="that it is left behind")
+        await leases.beat()
+        await desk.router(notes).handle(messages(other))
+        await eventually(lambda: sent, what="the set of another handler")
+
+    assert sent == [other.id]
+    assert _left_behind(caplog) == ["send"]
+    stubborn.may_leave.set()
+
+
+async def test_a_set_that_fails_after_its_lease_is_lost_begins_nothing_more(desk: Desk) -> None:
+    clock, stubborn = HeldClock(datetime(2026, 1, 1, tzinfo=UTC)), Stubborn()
+    await desk.router(stubborn.group).handle(messages(login(), login()))
+
+    async with desk.doing_sets(stubborn.group, leases=desk.leases(lease_seconds=10, clock=clock)):
+        await stubborn.entered.wait()
+        clock.advance(timedelta(seconds=9))
+        stubborn.may_leave.set()
+        await eventually(
+            lambda: desk.world.value("select sum(attempts) from tasks"), lambda n: n == 0, what="all given back"
+        )
+
+    assert stubborn.single == []
+
+
+def _left_behind(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [line["handler"] for line in lines if line["event"] == "tasks.handler_left_behind"]
