@@ -27,6 +27,7 @@ from usercenter.events import (
     new_id,
 )
 from usercenter.messaging.batch import Received
+from usercenter.messaging.equipment import Equipment
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name, in_sets
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
@@ -162,14 +163,13 @@ class Desk:
             tracing=self.tracing,
         )
 
-    def runner(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Runner:
-        """A runner for the handlers of these groups, which somebody has to run."""
-        return Runner(
-            self.config,
-            handlers=handlers_by_name(groups),
+    def equipment(self, leases: Leases, schedule: Schedule) -> Equipment:
+        """What runner and sets are given."""
+        return Equipment(
+            config=self.config,
             registry=REGISTRY,
             database=self.database,
-            leases=leases or self.leases(),
+            leases=leases,
             context=self.context,
             streams={TOPIC: "user_events"},
             schedule=schedule,
@@ -177,20 +177,13 @@ class Desk:
             tracing=self.tracing,
         )
 
+    def runner(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Runner:
+        """A runner for the handlers of these groups, which somebody has to run."""
+        return Runner(self.equipment(leases or self.leases(), schedule), handlers=handlers_by_name(groups))
+
     def sets(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Sets:
         """The same for those handlers of these groups that take many tasks at once."""
-        return Sets(
-            self.config,
-            handlers=in_sets(handlers_by_name(groups)),
-            registry=REGISTRY,
-            database=self.database,
-            leases=leases or self.leases(),
-            context=self.context,
-            streams={TOPIC: "user_events"},
-            schedule=schedule,
-            metrics=self.metrics,
-            tracing=self.tracing,
-        )
+        return Sets(self.equipment(leases or self.leases(), schedule), handlers=in_sets(handlers_by_name(groups)))
 
     def leases(self, *, lease_seconds: float = 60, clock: Clock | None = None) -> Leases:
         """Leases on the tasks, which somebody has to keep."""

@@ -14,19 +14,13 @@ from typing import Final
 
 import structlog
 
-from usercenter.config.model import Config
-from usercenter.db import Database, is_transient
-from usercenter.events import Registry
+from usercenter.db import is_transient
 from usercenter.messaging import set_queries, tasks
-from usercenter.messaging.attempts import Attempts
 from usercenter.messaging.calls import cut_short
-from usercenter.messaging.endings import Done, Endings, Failed, Ledger
-from usercenter.messaging.groups import Context, NotYet, Outside, Schedule
-from usercenter.messaging.holds import Holds
-from usercenter.messaging.leases import Leases
+from usercenter.messaging.endings import Done, Endings, Failed
+from usercenter.messaging.equipment import Equipment
+from usercenter.messaging.groups import NotYet, Outside
 from usercenter.messaging.tasks import Lane, Task
-from usercenter.metrics import Metrics
-from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -39,38 +33,16 @@ _POLLS_MISSED_WHEN_AWAY: Final = 5
 class Sets:
     """Works off this process's shards of those tasks, one set after the other."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        handlers: Mapping[str, Outside],
-        registry: Registry,
-        database: Database,
-        leases: Leases,
-        context: Context,
-        streams: Mapping[str, str],
-        schedule: Schedule,
-        metrics: Metrics,
-        tracing: Tracing = UNTRACED,
-    ) -> None:
-        self._settings = config.tasks
-        self._database = database
-        self._leases = leases
-        self._context = context
-        self._attempts = Attempts(
-            handlers=handlers, registry=registry, database=database, context=context, tracing=tracing
-        )
-        self._ledger = Ledger(
-            handlers=handlers,
-            streams=streams,
-            schedule=schedule,
-            clock=context.clock,
-            metrics=metrics,
-            log_each=config.logging.each_event_up_to,
-        )
-        self.holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
+    def __init__(self, equipment: Equipment, *, handlers: Mapping[str, Outside]) -> None:
+        self._settings = equipment.config.tasks
+        self._database = equipment.database
+        self._leases = equipment.leases
+        self._clock = equipment.context.clock
+        self._attempts = equipment.attempts(handlers)
+        self._ledger = equipment.ledger(handlers)
+        self.holds = equipment.holds(handlers)
         """What is left alone for now."""
-        self._wake = database.signal(tasks.SETS_SIGNAL)
+        self._wake = self._database.signal(tasks.SETS_SIGNAL)
         self._endings = Endings()
         self._in_doubt: set[int] = set()
         """Positions whose claim failed at the commit: nobody knows whether it stands."""
@@ -78,7 +50,7 @@ class Sets:
         self._busy: frozenset[int] = frozenset()
         self._in_hand: asyncio.Task[None] | None = None
         self._is_stopping = False
-        leases.finish_before_release(lambda: self._busy)
+        self._leases.finish_before_release(lambda: self._busy)
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
@@ -181,7 +153,7 @@ class Sets:
         try:
             request_ids = await self._attempts.make_together(found)
         except NotYet as error:
-            until = self._context.clock.now() + timedelta(seconds=error.seconds)
+            until = self._clock.now() + timedelta(seconds=error.seconds)
             self._postponed |= {task.position: until for task in found}
         except Exception as error:  # noqa: BLE001  # whatever it is: each by itself shows whose it is
             handler = found[0].handler_name
