@@ -18,7 +18,6 @@ from usercenter.messaging.groups import Context, Schedule, handlers_by_name, in_
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
-from usercenter.messaging.sets import Sets
 from usercenter.messaging.stops import Stopped
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ class Process:
         handlers = handlers_by_name([self._system.group])
         together = in_sets(handlers)
         alone = {name: each for name, each in handlers.items() if name not in together}
-        return [Runner(equipment, handlers=alone), Sets(equipment, handlers=together)]
+        return [Runner(equipment, handlers=alone), self._system.make_sets(equipment, handlers=together)]
 
     async def _read(self, number: int) -> None:
         """A member of the group: a batch, its transaction, and only then its offset, committed now and then."""
