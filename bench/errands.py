@@ -11,6 +11,7 @@ from usercenter.bootstrap import Workshop
 from usercenter.config.model import Config
 from usercenter.events import Event, encode, headers_of
 from usercenter.messaging import tasks
+from usercenter.messaging.equipment import Equipment
 from usercenter.messaging.groups import Schedule, handlers_by_name, task_name
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.runner import Runner
@@ -71,9 +72,8 @@ async def seconds_until(
         metrics=metrics,
         lease_seconds=config.tasks.lease_seconds,
     )
-    runner = Runner(
-        config,
-        handlers=handlers_by_name(parts.groups),
+    equipment = Equipment(
+        config=config,
         registry=parts.registry,
         database=parts.database,
         leases=leases,
@@ -82,6 +82,7 @@ async def seconds_until(
         schedule=Schedule(),
         metrics=metrics,
     )
+    runner = Runner(equipment, handlers=handlers_by_name(parts.groups))
     await leases.beat()
     heartbeat = asyncio.create_task(leases.keep())
     began = time.perf_counter()

@@ -17,6 +17,7 @@ from usercenter.config.model import Config
 from usercenter.db import Database, Transaction
 from usercenter.events import UserLoggedIn
 from usercenter.messaging.batch import Received
+from usercenter.messaging.equipment import Equipment
 from usercenter.messaging.groups import Context, Group, outside, record
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
@@ -65,9 +66,8 @@ async def main(url: str, work: str = "tasks") -> None:
         return
     leases = Leases("tasks", database=database, clock=clock, metrics=metrics, lease_seconds=60)
     await leases.beat()
-    await Runner(
-        config,
-        handlers={"send": outside(send)},
+    equipment = Equipment(
+        config=config,
         registry=REGISTRY,
         database=database,
         leases=leases,
@@ -75,7 +75,8 @@ async def main(url: str, work: str = "tasks") -> None:
         streams={TOPIC: "user_events"},
         schedule=QUICK,
         metrics=metrics,
-    ).run()
+    )
+    await Runner(equipment, handlers={"send": outside(send)}).run()
 
 
 asyncio.run(main(*sys.argv[1:]))

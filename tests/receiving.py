@@ -27,10 +27,12 @@ from usercenter.events import (
     new_id,
 )
 from usercenter.messaging.batch import Received
-from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name
+from usercenter.messaging.equipment import Equipment
+from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name, in_sets
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
+from usercenter.messaging.sets import Sets
 from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.cache import UserCache
@@ -161,20 +163,27 @@ class Desk:
             tracing=self.tracing,
         )
 
-    def runner(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Runner:
-        """A runner for the handlers of these groups, which somebody has to run."""
-        return Runner(
-            self.config,
-            handlers=handlers_by_name(groups),
+    def equipment(self, leases: Leases, schedule: Schedule) -> Equipment:
+        """What runner and sets are given."""
+        return Equipment(
+            config=self.config,
             registry=REGISTRY,
             database=self.database,
-            leases=leases or self.leases(),
+            leases=leases,
             context=self.context,
             streams={TOPIC: "user_events"},
             schedule=schedule,
             metrics=self.metrics,
             tracing=self.tracing,
         )
+
+    def runner(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Runner:
+        """A runner for the handlers of these groups, which somebody has to run."""
+        return Runner(self.equipment(leases or self.leases(), schedule), handlers=handlers_by_name(groups))
+
+    def sets(self, *groups: Group, leases: Leases | None = None, schedule: Schedule = QUICK) -> Sets:
+        """The same for those handlers of these groups that take many tasks at once."""
+        return Sets(self.equipment(leases or self.leases(), schedule), handlers=in_sets(handlers_by_name(groups)))
 
     def leases(self, *, lease_seconds: float = 60, clock: Clock | None = None) -> Leases:
         """Leases on the tasks, which somebody has to keep."""
@@ -202,6 +211,27 @@ class Desk:
             yield runner
         await leases.release()
 
+    @asynccontextmanager
+    async def doing_sets(
+        self,
+        *groups: Group,
+        schedule: Schedule = QUICK,
+        leases: Leases | None = None,
+        stop_seconds: float = 5,
+    ) -> AsyncIterator[Sets]:
+        """As `running`, for tasks that are done in sets."""
+        leases = leases or self.leases()
+        await leases.beat()
+        sets = self.sets(*groups, leases=leases, schedule=schedule)
+        async with at_work(sets, stop_seconds=stop_seconds):
+            yield sets
+        await leases.release()
+
+    async def all_done_in_sets(self, *groups: Group, schedule: Schedule = QUICK) -> None:
+        """Do tasks in sets until there is none left."""
+        async with self.doing_sets(*groups, schedule=schedule):
+            await self.eventually_tasks(0)
+
     async def all_done(self, *groups: Group, schedule: Schedule = QUICK) -> None:
         """Run the tasks until there is none left."""
         async with self.running(*groups, schedule=schedule):
@@ -219,7 +249,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def at_work(runner: Runner, *, stop_seconds: float = 5) -> AsyncIterator[None]:
+async def at_work(runner: Runner | Sets, *, stop_seconds: float = 5) -> AsyncIterator[None]:
     """The runner runs in the block, and is cancelled and closed after it. What makes it fail fails the block."""
     work = asyncio.create_task(runner.run())
     try:

@@ -32,6 +32,7 @@ from usercenter.messaging.open_breakers import Teller
 from usercenter.messaging.operations.accounting import Accounting
 from usercenter.messaging.overviews import Overviews
 from usercenter.messaging.post import Post
+from usercenter.messaging.sets import AT_ONCE
 from usercenter.messaging.snapshots import Snapshots
 from usercenter.metrics import Metrics
 from usercenter.notify.mail import Mailer
@@ -340,7 +341,7 @@ def tracing_of(config: Config) -> Tracing:
         from usercenter import otel
     except ImportError as error:
         raise TracingUnavailable from error
-    return otel.exporting(config.tracing, longest_batch=config.kafka.consumer.batch_messages)
+    return otel.exporting(config.tracing, longest_batch=max(config.kafka.consumer.batch_messages, AT_ONCE))
 
 
 def webhooks_of(config: Config, *, database: Database, clock: Clock, tracing: Tracing = UNTRACED) -> Webhooks:

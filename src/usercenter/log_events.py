@@ -95,7 +95,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "tasks.done": "tasks were done",
     "tasks.ends_not_noted": "tasks were done, and that could not be written down: they will be done again",
     "tasks.failed": "an attempt failed; the next one has its time",
-    "tasks.handler_left_behind": "a handler ignores its cancellation; the process ends without it",
+    "tasks.handler_left_behind": "a handler ignores its cancellation; nobody waits for it any more",
     "tasks.lease_lost": "another process has this share of the tasks now; what ran was cut short",
     "tasks.set_failed": "a call for many tasks failed; each of them is done by itself now",
     "traces.not_sent": "spans were lost when the process ended, for the collector did not take them",

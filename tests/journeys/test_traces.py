@@ -13,9 +13,9 @@ from usercenter.config.model import Tracing
 REGISTER = "POST /api/v1/users/register"
 
 
-def of_the_request(kept: Kept) -> list[ReadableSpan]:
-    """The spans of the trace that the registration began."""
-    return [span for request in kept.named(REGISTER) for span in kept.spans() if trace_of(span) == trace_of(request)]
+def of_the_request(kept: Kept, name: str = REGISTER) -> list[ReadableSpan]:
+    """The spans of the trace that the request of this name began."""
+    return [span for request in kept.named(name) for span in kept.spans() if trace_of(span) == trace_of(request)]
 
 
 async def test_a_registration_is_one_trace_from_the_request_to_the_mail(world: World) -> None:
@@ -108,6 +108,31 @@ async def test_a_registration_is_one_trace_from_the_request_to_the_mail(world: W
     user_id = answer.json()["user"]["id"]
     for personal in ("ada", "Augusta", "@", "+49170", "password123", "a browser", user_id):
         assert personal not in said
+
+
+async def test_a_change_is_one_trace_from_the_request_to_the_cache(world: World) -> None:
+    kept, events = Kept(), world.config.kafka.topics.user_events
+    change = "PATCH /api/v1/users/me"
+    wanted = sorted(
+        [
+            (change, "SERVER", ""),
+            (f"send {events}", "PRODUCER", change),
+            (f"process {events}", "CONSUMER", change),
+            (f"process {events}", "CONSUMER", change),
+            ("tell_old_address", "INTERNAL", f"process {events}"),
+            ("publish_facts", "INTERNAL", f"process {events}"),
+            ("refresh_cache", "CONSUMER", change),
+        ]
+    )
+    async with world.service(tracing=kept.tracing) as (service, client):
+        await eventually(service.is_reading, what="the consumers")
+        answer = await client.post("/api/v1/users/register", json=world.registration("ada"))
+        await eventually(lambda: world.count("inbox"), lambda n: n == 4, what="the registration in every inbox")
+        headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+        await client.patch("/api/v1/users/me", json={"first_name": "Ada"}, headers=headers)
+        await eventually(lambda: of_the_request(kept, change), lambda seen: len(seen) >= len(wanted), what="the tree")
+
+    assert tree(of_the_request(kept, change)) == wanted
 
 
 async def test_a_collector_that_is_down_delays_nothing_and_is_told_of_once(

@@ -1,7 +1,7 @@
 """Bugs of the kinds that such systems have, planted one at a time: the simulation must find each."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simulation.system import System
@@ -9,10 +9,13 @@ from simulation.system import System
 from usercenter.config.model import Config
 from usercenter.db import Database, is_transient
 from usercenter.messaging import outbox
+from usercenter.messaging.endings import Done, Endings
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.producer import Receipt
 from usercenter.messaging.relay import Relay
+from usercenter.messaging.sets import Sets
+from usercenter.messaging.tasks import Task
 
 
 class CursorRelay:
@@ -73,6 +76,13 @@ class ImpatientRelay(Relay):
         hand.arrive = lambda row: hand._on_its_way.pop(row.key, None) and None  # type: ignore[method-assign]
 
 
+class ForgivingSets(Sets):
+    """Strikes off all tasks of a set that failed."""
+
+    async def _do_each(self, found: Sequence[Task], endings: Endings) -> None:
+        endings.done += [Done(task, 0.0, "") for task in found]
+
+
 def offset_before_commit(system: System) -> None:
     system.is_offset_first = True
 
@@ -93,10 +103,20 @@ def key_not_held(system: System) -> None:
     system.make_relay = ImpatientRelay
 
 
+def set_with_a_gap(system: System) -> None:
+    system.tables.is_set_gapped = True
+
+
+def failed_set_struck_off(system: System) -> None:
+    system.make_sets = ForgivingSets
+
+
 BUGS: dict[str, Callable[[System], None]] = {
     "cursor relay": cursor_relay,
     "key not held by the relay": key_not_held,
     "offset before commit": offset_before_commit,
     "inbox outside the transaction": inbox_outside_the_transaction,
     "lane not held": lane_not_held,
+    "set with a gap": set_with_a_gap,
+    "failed set struck off": failed_set_struck_off,
 }

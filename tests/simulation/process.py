@@ -1,4 +1,4 @@
-"""One process of the simulation: the service's own relay, leases, router and runner behind doors that can be shut."""
+"""One process of the simulation: the service's own relay, leases, router, runner and sets, behind doors that shut."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,7 +13,8 @@ from usercenter.config.model import Config
 from usercenter.db import Database, DatabaseUnavailable, Signal, Transaction, is_transient
 from usercenter.events import Registry, UserUpdated
 from usercenter.messaging.batch import Received
-from usercenter.messaging.groups import Context, Schedule, handlers_by_name
+from usercenter.messaging.equipment import Equipment
+from usercenter.messaging.groups import Context, Schedule, handlers_by_name, in_sets
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.router import Router
 from usercenter.messaging.runner import Runner
@@ -93,7 +94,7 @@ class _Slow(Connection):
 
 
 class Process:
-    """One process with relay, runner, and a reader for each partition that the group gives it."""
+    """One process with relay, runner, sets, and a reader for each partition that the group gives it."""
 
     def __init__(self, system: "System") -> None:
         self.is_dead = False
@@ -159,8 +160,8 @@ class Process:
             leases = Leases(
                 kind, database=self.database, clock=clock, metrics=system.metrics, lease_seconds=LEASE_SECONDS
             )
-            work = self._relay(leases) if kind == "relay" else self._runner(leases)
-            for coroutine in (leases.keep(), work.run()):
+            workers = [self._relay(leases)] if kind == "relay" else self._workers(leases)
+            for coroutine in (leases.keep(), *(each.run() for each in workers)):
                 self._loops.add(asyncio.create_task(coroutine))
         self._router = Router(
             system.group,
@@ -183,10 +184,10 @@ class Process:
             make_producer=self._system.broker.producer,
         )
 
-    def _runner(self, leases: Leases) -> Runner:
-        return Runner(
-            CONFIG,
-            handlers=handlers_by_name([self._system.group]),
+    def _workers(self, leases: Leases) -> list[Any]:
+        """The runner and the sets, on the same leases."""
+        equipment = Equipment(
+            config=CONFIG,
             registry=REGISTRY,
             database=self.database,
             leases=leases,
@@ -195,6 +196,10 @@ class Process:
             schedule=SCHEDULE,
             metrics=self._system.metrics,
         )
+        handlers = handlers_by_name([self._system.group])
+        together = in_sets(handlers)
+        alone = {name: each for name, each in handlers.items() if name not in together}
+        return [Runner(equipment, handlers=alone), self._system.make_sets(equipment, handlers=together)]
 
     async def _read(self, number: int) -> None:
         """A member of the group: a batch, its transaction, and only then its offset, committed now and then."""

@@ -26,6 +26,8 @@ class Tables:
         self.positions: dict[str, count[int]] = defaultdict(lambda: count(1))
         self.is_lane_ignored = False
         """A planted bug: a failed task holds nothing up, and a later one of its lane may be claimed."""
+        self.is_set_gapped = False
+        """A planted bug: a set takes tasks although an earlier one of their lane is parked."""
         self.is_inbox_apart = False
         """A planted bug: the inbox commits by itself, before the effects."""
 

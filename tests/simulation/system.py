@@ -17,13 +17,16 @@ from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.events import Event, UserUpdated
 from usercenter.messaging import outbox
-from usercenter.messaging.groups import Context, Group, outside, record
+from usercenter.messaging.groups import Context, Group, NotYet, outside, record
 from usercenter.messaging.relay import Relay
+from usercenter.messaging.sets import Sets
 from usercenter.metrics import Metrics
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 USERS = [UUID(int=number) for number in range(1, 5)]
 DRAIN_SECONDS = 120.0
+NOT_YET_SHARE = 0.05
+"""Of the calls of the handler that takes sets."""
 
 
 class LoopClock:
@@ -50,6 +53,7 @@ class System:
         self.tables = Tables(self.clock.now)
         self.broker = Broker(self.random)
         self.make_relay = make_relay
+        self.make_sets: Callable[..., Sets] = Sets
         self.is_database_down = False
         self.lost_commits = 0
         self.is_offset_first = False
@@ -62,7 +66,8 @@ class System:
         self.processes: list[Process] = []
         self.broken: list[BaseException] = []
         """What ended a loop that should never end."""
-        self.group = Group("usercenter", "user_events", {UserUpdated: (record(self.settle), outside(self.tell))})
+        handlers = record(self.settle), outside(self.tell), outside(self.inform, together=self.inform_all)
+        self.group = Group("usercenter", "user_events", {UserUpdated: handlers})
         self._ids = 0
 
     async def settle(self, events: Sequence[UserUpdated], tx: Transaction, context: Context) -> None:
@@ -81,6 +86,24 @@ class System:
         await process.may_go_on()
         self._fail("tell")
         self.calls.append(("tell", event.user_id, event.id))
+        await asyncio.sleep(self.random.uniform(0, 0.05))
+
+    async def inform(self, event: UserUpdated, context: Context) -> None:
+        """The outside handler that takes many: one event of them."""
+        await self.inform_all([event], context)
+
+    async def inform_all(self, events: Sequence[UserUpdated], context: Context) -> None:
+        """All of them, one after the other: it may fail, and its process may end, in the midst of them."""
+        del context
+        process = OWNER.get()
+        await process.may_go_on()
+        if self.random.random() < NOT_YET_SHARE:
+            raise NotYet(self.random.uniform(0, 0.5))
+        for event in events:
+            await asyncio.sleep(self.random.uniform(0, 0.02))
+            await process.may_go_on()
+            self._fail("inform")
+            self.calls.append(("inform", event.user_id, event.id))
         await asyncio.sleep(self.random.uniform(0, 0.05))
 
     def _fail(self, handler: str) -> None:
@@ -175,7 +198,9 @@ class System:
         for user_id, events in self.written.items():
             ids = [event.id for event in events]
             assert _firsts(self._on_kafka(user_id)) == ids, "Kafka: a message lost, invented or out of order"
-            for handler, seen in (("settle", self._effects(user_id)), ("tell", _firsts(self._calls(user_id)))):
+            told, informed = _firsts(self._calls("tell", user_id)), _firsts(self._calls("inform", user_id))
+            informed = [id_ for id_ in informed if ("inform", id_) not in letters]  # a set that failed has done a part
+            for handler, seen in (("settle", self._effects(user_id)), ("tell", told), ("inform", informed)):
                 expected = [id_ for id_ in ids if (handler, id_) not in letters]
                 assert seen == expected, f"{handler}: an effect lost, doubled or out of order"
 
@@ -187,8 +212,8 @@ class System:
         rows = sorted(self.tables.rows["effects"].items())
         return [row["event_id"] for _, row in rows if row["user_id"] == user_id]
 
-    def _calls(self, user_id: UUID) -> list[UUID]:
-        return [event_id for _, of, event_id in self.calls if of == user_id]
+    def _calls(self, handler: str, user_id: UUID) -> list[UUID]:
+        return [event_id for name, of, event_id in self.calls if (name, of) == (handler, user_id)]
 
 
 def _firsts(ids: Sequence[UUID]) -> list[UUID]:

@@ -209,6 +209,40 @@ async def _claim(connection: Rows, parameters: Any) -> Cursor:
     return Cursor([tuple(row[name] for name in CLAIMED) for row in claimed], len(claimed))
 
 
+async def _claim_set(connection: Rows, parameters: Any) -> Cursor:
+    rows = connection.visible("tasks")
+    due = [
+        row
+        for row in rows.values()
+        if row["next_attempt_at"] <= connection.now
+        and row["handler"] in parameters["handlers"]
+        and row["shard"] in parameters["shards"]
+    ]
+    due = sorted(due, key=lambda row: (row["next_attempt_at"], row["position"]))[: parameters["limit"]]
+    free = await _without_those_behind(connection, rows, due)
+    suspects = sorted(row["position"] for row in free if row["crashes"] >= parameters["suspected"])
+    taken = suspects[:1] or sorted(row["position"] for row in free)
+    claimed = []
+    for position in taken:
+        row = await connection.lock("tasks", position)
+        if row is not None and _is_owner(connection, row["shard"], parameters["owner"]):
+            claimed.append({**row, "attempts": row["attempts"] + 1})
+            connection.put("tasks", position, claimed[-1])
+    return Cursor([tuple(row[name] for name in CLAIMED) for row in claimed], len(claimed))
+
+
+async def _without_those_behind(connection: Rows, rows: dict[Any, Row], due: list[Row]) -> list[Row]:
+    """Those of the due ones that have nothing before them in their lane but due ones; the others wait with it."""
+    positions, until = {row["position"] for row in due}, {}
+    for row in [] if connection.tables.is_set_gapped else due:
+        before = [each["next_attempt_at"] for each in _before(rows, row) if each["position"] not in positions]
+        if before:
+            until[row["position"]] = max(before)
+    late = [position for position, moment in until.items() if moment > connection.now]
+    await connection.change("tasks", late, lambda row: {**row, "next_attempt_at": until[row["position"]]})
+    return [row for row in due if row["position"] not in until]
+
+
 def _is_owner(connection: Rows, shard: int, owner: Any) -> bool:
     return bool(connection.visible("leases").get(("tasks", shard), {}).get("owner") == owner)
 
@@ -435,6 +469,7 @@ STATEMENTS: dict[str, Callable[[Rows, Any], Any]] = {
     "update tasks t set next_attempt_at = p.until": _postpone,
     "update tasks t set next_attempt_at = now()": _put_off,
     "update tasks t set attempts = attempts + 1": _claim,
+    "with due as materialized": _claim_set,
     "update tasks set attempts = attempts - 1": _unclaim,
     "delete from tasks where position = any": _finish,
     "delete from tasks where position = %s and attempts": _bury,

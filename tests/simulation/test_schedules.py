@@ -1,6 +1,6 @@
 """Thousands of schedules of writes, crashes and outages: in the end nothing is lost, doubled or out of order.
 
-What runs is the service's own relay, leases, router and task runner; tables, broker and time are in memory, so a
+What runs is the service's own relay, leases, router, task runner and sets; tables, broker and time are in memory, so a
 schedule takes milliseconds and can be run again. `SCHEDULES=5000 make test ARGS=tests/simulation` tries more of them.
 """
 
@@ -97,7 +97,7 @@ class Schedule(RuleBasedStateMachine):
     def commits_get_lost(self, number: int) -> None:
         self.system.lost_commits = number
 
-    @rule(handler=st.sampled_from(["settle", "tell"]), number=st.integers(1, 8))
+    @rule(handler=st.sampled_from(["settle", "tell", "inform"]), number=st.integers(1, 8))
     def a_handler_fails(self, handler: str, number: int) -> None:
         self.system.failures[handler] = number
 

@@ -14,7 +14,7 @@ from simulation.tables import Connection, Tables
 from usercenter.clock import SystemClock
 from usercenter.db import Database, Transaction
 from usercenter.events import UserUpdated
-from usercenter.messaging import inbox, outbox, tasks
+from usercenter.messaging import inbox, outbox, set_queries, tasks
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.outbox import RawMessage
 from usercenter.messaging.shards import SHARDS
@@ -76,6 +76,7 @@ class Walk:
         self._both = both
         self._random = Random(seed)  # noqa: S311  # a walk that can be walked again
         self.claims = 0
+        self.in_sets: list[int] = []
         self._claimed: list[Task] = []
         self._ids = 0
 
@@ -90,6 +91,7 @@ class Walk:
                 self._add,
                 self._claim,
                 self._claim,
+                self._claim_set,
                 self._end,
                 self._doubt,
             ]
@@ -145,16 +147,24 @@ class Walk:
         self.claims += len(claimed)
         self._claimed += [each for each, _ in claimed]
 
+    async def _claim_set(self) -> None:
+        shards, handlers = self._shards(), self._random.sample(HANDLERS, 2)
+        claimed = await self._both.ask(
+            lambda tx: set_queries.claim(tx, owner=OWNER, handlers=handlers, shards=shards, limit=8)
+        )
+        self.in_sets.append(len(claimed))
+        self._claimed += [each for each, _ in claimed]
+
     async def _end(self) -> None:
         if not self._claimed:
             return
         task = self._claimed.pop(self._random.randrange(len(self._claimed)))
-        wait = self._random.choice([SOON, LATE])
+        wait, crashes = self._random.choice([SOON, LATE]), self._random.choice([0, 1, 2])
         endings: list[Ask] = [
             lambda tx: tasks.finish(tx, [task.position]),
             lambda tx: tasks.bury(tx, task),
             lambda tx: tasks.give_back(tx, [task]),
-            lambda tx: tasks.park(tx, [Failure(task, task.attempts, "why", wait)]),
+            lambda tx: tasks.park(tx, [Failure(task, task.attempts, "why", wait, crashes)]),
         ]
         await self._ask(self._random.choice(endings))
 
@@ -186,6 +196,7 @@ async def test_a_long_walk_gets_the_same_answers(world: World, seed: int):
     for _ in range(STEPS):
         await walk.step()
     assert walk.claims > 20
+    assert max(walk.in_sets) > 2
 
 
 async def _own_all_shards(tx: Transaction) -> None:

@@ -1,9 +1,9 @@
-"""One attempt at one task: the event read again, the handler called, and what came of it."""
+"""One attempt at one task, or at many in one call: the events read again, the handler called, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from usercenter.db import Database
 from usercenter.events import Event, Registry
@@ -12,7 +12,7 @@ from usercenter.messaging.calls import NeverEnded, call
 from usercenter.messaging.deadlines import Deadlines
 from usercenter.messaging.groups import Context, Handler, Outside
 from usercenter.messaging.tasks import Task
-from usercenter.messaging.traces import of_attempt
+from usercenter.messaging.traces import of_attempt, of_set
 from usercenter.points import reached
 from usercenter.tracing import UNTRACED, Tracing, trace_of
 
@@ -56,6 +56,27 @@ class Attempts:
         with of_attempt(self._tracing, task), causes.carrying({task.event_id: trace} if trace else {}):
             await self._run(task, event)
         return event.request_id
+
+    async def make_together(self, found: Sequence[Task]) -> list[str]:
+        """Do the work of tasks of one handler in one call (`outside(…, together=…)`); none of them was tried before.
+
+        Returns the request ids of their events. Raises what keeps them from being done, as an Exception: nobody knows
+        then whose fault it is, nor which of them are done all the same.
+        """
+        handler = self._handlers[found[0].handler_name]
+        if not isinstance(handler, Outside) or handler.together is None:
+            raise TypeError(f"{handler.name} takes no sets")
+        events = [self._registry.decode(task.payload) for task in found]
+        traces = {task.event_id: trace for task in found if (trace := causes.traceparent_of(task))}
+        reached("task.begun")
+        with (
+            bound_contextvars(**trace_of(causes.only_one(traces))),
+            of_set(self._tracing, found, traces),
+            causes.carrying(traces),
+        ):
+            await call(handler.together, events, self._context, timeout_seconds=handler.timeout_seconds)
+        reached("task.done")
+        return [event.request_id for event in events]
 
     async def _run(self, task: Task, event: Event) -> None:
         handler = self._handlers[task.handler_name]

@@ -1,9 +1,16 @@
-"""Calling a handler, whatever it may raise."""
+"""Calling a handler, whatever it may raise, and cutting it short, whatever it does then."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Final
+
+import structlog
 
 from usercenter.messaging.deadlines import Deadline, Deadlines
+
+log = structlog.get_logger()
+
+_UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
 class NeverEnded(Exception):
@@ -45,3 +52,16 @@ async def call(
         if caller and caller.cancelling() > before:
             raise
         raise HandlerBroke(f"the handler raised {type(error).__name__}, which is no Exception") from error
+
+
+async def cut_short(attempts: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel them, and wait until they have ended; not for long: one that ignores it is left behind, and told of.
+
+    The attempts bear the names of their handlers.
+    """
+    cancelled = [each for each in attempts if each.cancel()]
+    if not cancelled:
+        return
+    _, stuck = await asyncio.wait(cancelled, timeout=_UNWIND_SECONDS)
+    for each in stuck:
+        log.error("tasks.handler_left_behind", handler=each.get_name(), next="it ignores its cancellation: mend it")

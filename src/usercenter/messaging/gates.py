@@ -13,6 +13,7 @@ from typing import Final
 from usercenter.messaging.groups import Context, Handler, Outside
 
 _UNKNOWN_SECONDS: Final = 0.1  # an attempt of which none has come to its end yet
+_QUICKEST_SECONDS: Final = 0.005  # an attempt, as long as nothing is known but that none has taken longer yet
 _NEWEST_SHARE: Final = 0.2  # of the last attempt in what attempts take
 _CLAIMED_SECONDS: Final = 0.2  # of work that is claimed ahead, so that a quick receiver need not wait for a turn
 _MOST_AHEAD: Final = 3  # of its places
@@ -28,11 +29,19 @@ class _Gate:
         self.limit = limit
         self.under_way = 0
         self.seconds: float | None = None
+        self.began: float | None = None
+        """As long as no attempt has come to its end: when the first one began."""
         self.booked_until = 0.0
 
     def in_seconds(self, seconds: float, places: int) -> float:
         """How many attempts come to their end in so long."""
         return seconds * places / max(0.001, _UNKNOWN_SECONDS if self.seconds is None else self.seconds)
+
+    def at_least_seconds(self, now: float) -> float:
+        """What an attempt takes, or as long as that is not known, what it takes at least."""
+        if self.seconds is not None:
+            return max(0.001, self.seconds)
+        return max(_QUICKEST_SECONDS, now - (now if self.began is None else self.began))
 
 
 class Gates:
@@ -55,6 +64,8 @@ class Gates:
         """An attempt begins."""
         if gate := self._gate(handler):
             gate.under_way += 1
+            if gate.began is None:
+                gate.began = self._context.clock.monotonic()
 
     def leave(self, handler: str, seconds: float | None) -> None:
         """It has come to its end after so long; None where that tells nothing of the other side."""
@@ -62,7 +73,9 @@ class Gates:
         if gate is None:
             return
         gate.under_way -= 1
-        if seconds is not None:
+        if seconds is None:
+            gate.began = None
+        else:
             gate.seconds = seconds if gate.seconds is None else gate.seconds + _NEWEST_SHARE * (seconds - gate.seconds)
 
     def most_in_hand(self, handler: str) -> int | None:
@@ -87,7 +100,8 @@ class Gates:
         gate, held = self._gate(handler), self.most_held(handler)
         if gate is None or held is None:
             return 0.0
-        now, a_second = self._context.clock.monotonic(), gate.in_seconds(1, self._places(gate))
+        now = self._context.clock.monotonic()
+        a_second = self._places(gate) / gate.at_least_seconds(now)
         soonest = now + max(_SHORTEST_WAIT_SECONDS, held / a_second / 2)
         gate.booked_until = max(gate.booked_until, soonest) + 1 / a_second
         seconds = gate.booked_until - now

@@ -7,7 +7,7 @@ sent), in the background: nothing that serves people waits for it.
 import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import confluent_kafka
 import structlog
@@ -18,6 +18,7 @@ from usercenter.events import Registry
 from usercenter.messaging import offsets, topics
 from usercenter.messaging.client import topics_by_stream
 from usercenter.messaging.consumer import Consumer
+from usercenter.messaging.equipment import Equipment
 from usercenter.messaging.groups import Context, Group, Schedule, handlers_by_name, in_sets
 from usercenter.messaging.leases import Leases
 from usercenter.messaging.open_breakers import OpenBreaker
@@ -206,19 +207,20 @@ class Post:
         leases = self._leases_of("tasks", self._config.tasks.lease_seconds)
         handlers = handlers_by_name(self._groups)
         together = in_sets(handlers)
-        parts: Any = {
-            "registry": self._registry,
-            "database": self._database,
-            "leases": leases,
-            "context": self._context,
-            "streams": {topic: stream for stream, topic in self._topics.items()},
-            "schedule": self._schedule,
-            "metrics": self._metrics,
-            "tracing": self._tracing,
-        }
+        equipment = Equipment(
+            config=self._config,
+            registry=self._registry,
+            database=self._database,
+            leases=leases,
+            context=self._context,
+            streams={topic: stream for stream, topic in self._topics.items()},
+            schedule=self._schedule,
+            metrics=self._metrics,
+            tracing=self._tracing,
+        )
         alone = {name: each for name, each in handlers.items() if name not in together}
-        self._runner = Runner(self._config, handlers=alone, **parts)
-        self._sets = Sets(self._config, handlers=together, **parts)
+        self._runner = Runner(equipment, handlers=alone)
+        self._sets = Sets(equipment, handlers=together)
         self._keep(leases)
         self._loops.keep("tasks", self._runner.run)
         if together:

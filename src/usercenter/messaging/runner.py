@@ -8,84 +8,56 @@ a handler talks to the world. What is claimed and no longer covered by the lease
 import asyncio
 import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import structlog
 
-from usercenter.config.model import Config
-from usercenter.db import Database, Transaction, is_transient
-from usercenter.events import Registry
+from usercenter.db import Transaction, is_transient
 from usercenter.messaging import tasks
-from usercenter.messaging.attempts import Attempts, NoLongerOurs
-from usercenter.messaging.endings import Done, Endings, Failed, Ledger
+from usercenter.messaging.attempts import NoLongerOurs
+from usercenter.messaging.calls import cut_short
+from usercenter.messaging.endings import Done, Endings, Failed
+from usercenter.messaging.equipment import Equipment
 from usercenter.messaging.gates import Gates
-from usercenter.messaging.groups import Context, Handler, NotYet, Schedule
-from usercenter.messaging.holds import Holds
+from usercenter.messaging.groups import Handler, NotYet
 from usercenter.messaging.intake import EARLY_SECONDS, Intake
 from usercenter.messaging.lanes import Lanes
-from usercenter.messaging.leases import Leases
 from usercenter.messaging.open_breakers import OpenBreaker
 from usercenter.messaging.tasks import Lane, Task
-from usercenter.metrics import Metrics
-from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
 _CLAIM_AHEAD: Final = 4  # claimed tasks for each slot: the slots are never empty while a turn is on its way
 _LOOK_AT_LEASE_SECONDS: Final = 0.1
 _POLLS_MISSED_WHEN_AWAY: Final = 5
-_UNWIND_SECONDS: Final = 2.0  # for a cancelled handler to come to its end
 
 
 class Runner:
     """Works off this process's shards of the tasks."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        handlers: Mapping[str, Handler],
-        registry: Registry,
-        database: Database,
-        leases: Leases,
-        context: Context,
-        streams: Mapping[str, str],
-        schedule: Schedule,
-        metrics: Metrics,
-        tracing: Tracing = UNTRACED,
-    ) -> None:
-        self._settings = config.tasks
-        self._database = database
-        self._leases = leases
-        self._attempts = Attempts(
-            handlers=handlers, registry=registry, database=database, context=context, tracing=tracing
-        )
-        self._ledger = Ledger(
-            handlers=handlers,
-            streams=streams,
-            schedule=schedule,
-            clock=context.clock,
-            metrics=metrics,
-            log_each=config.logging.each_event_up_to,
-        )
-        self._holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
-        self._wake = database.signal(tasks.SIGNAL)
+    def __init__(self, equipment: Equipment, *, handlers: Mapping[str, Handler]) -> None:
+        self._settings = equipment.config.tasks
+        self._database = equipment.database
+        self._leases = equipment.leases
+        self._attempts = equipment.attempts(handlers)
+        self._ledger = equipment.ledger(handlers)
+        self._holds = equipment.holds(handlers)
+        self._wake = self._database.signal(tasks.SIGNAL)
         slots, window = self._settings.concurrent_lanes, self._settings.window
         self._capacity = min(slots * _CLAIM_AHEAD, window)
-        self._gates = Gates(handlers, context, slots=slots, window=window)
+        self._gates = Gates(handlers, equipment.context, slots=slots, window=window)
         self._lanes = Lanes(per_lane=max(1, window // (2 * slots)), most_taken=self._gates.most_in_hand)
-        self._intake = Intake(
-            self._lanes, holds=self._holds, gates=self._gates, window=window, monotonic=context.clock.monotonic
-        )
+        monotonic = equipment.context.clock.monotonic
+        self._intake = Intake(self._lanes, holds=self._holds, gates=self._gates, window=window, monotonic=monotonic)
         self._claimed: deque[Task] = deque()
         self._running: dict[Lane, asyncio.Task[str]] = {}
         self._endings = Endings()
         self._in_doubt: set[int] = set()
         """Positions whose claim failed at the commit, or was cancelled there: nobody knows whether it stands."""
         self._is_stopping = False
-        leases.finish_before_release(self._lanes.busy_shards)
+        self._leases.finish_before_release(self._lanes.busy_shards)
 
     def problems(self) -> list[str]:
         """The handlers that have stopped, and what to do."""
@@ -120,23 +92,13 @@ class Runner:
         self._claimed.clear()
         if self._running:
             _, late = await asyncio.wait(self._running.values(), timeout=timeout_seconds)
-            await self._cancel(late)
+            await cut_short(late)
         try:
             await self._turn()
         except Exception as error:
             if not is_transient(error):
                 raise
             log.error("tasks.ends_not_noted", error=type(error).__name__, next="these tasks will be done again")
-
-    async def _cancel(self, late: Collection[asyncio.Task[str]]) -> None:
-        for each in late:
-            each.cancel()
-        if late:
-            _, stuck = await asyncio.wait(late, timeout=_UNWIND_SECONDS)
-            for each in stuck:
-                log.error(
-                    "tasks.handler_left_behind", handler=each.get_name(), next="it ignores its cancellation: mend it"
-                )
 
     async def _step(self) -> None:
         try:

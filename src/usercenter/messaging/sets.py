@@ -14,20 +14,13 @@ from typing import Final
 
 import structlog
 
-from usercenter.config.model import Config
-from usercenter.db import Database, is_transient
-from usercenter.events import Registry
+from usercenter.db import is_transient
 from usercenter.messaging import set_queries, tasks
-from usercenter.messaging.attempts import Attempts
-from usercenter.messaging.calls import call
-from usercenter.messaging.endings import Done, Endings, Failed, Ledger
-from usercenter.messaging.groups import Context, NotYet, Outside, Schedule
-from usercenter.messaging.holds import Holds
-from usercenter.messaging.leases import Leases
+from usercenter.messaging.calls import cut_short
+from usercenter.messaging.endings import Done, Endings, Failed
+from usercenter.messaging.equipment import Equipment
+from usercenter.messaging.groups import NotYet, Outside
 from usercenter.messaging.tasks import Lane, Task
-from usercenter.metrics import Metrics
-from usercenter.points import reached
-from usercenter.tracing import UNTRACED, Tracing
 
 log = structlog.get_logger()
 
@@ -40,40 +33,16 @@ _POLLS_MISSED_WHEN_AWAY: Final = 5
 class Sets:
     """Works off this process's shards of those tasks, one set after the other."""
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        handlers: Mapping[str, Outside],
-        registry: Registry,
-        database: Database,
-        leases: Leases,
-        context: Context,
-        streams: Mapping[str, str],
-        schedule: Schedule,
-        metrics: Metrics,
-        tracing: Tracing = UNTRACED,
-    ) -> None:
-        self._settings = config.tasks
-        self._handlers = handlers
-        self._registry = registry
-        self._database = database
-        self._leases = leases
-        self._context = context
-        self._attempts = Attempts(
-            handlers=handlers, registry=registry, database=database, context=context, tracing=tracing
-        )
-        self._ledger = Ledger(
-            handlers=handlers,
-            streams=streams,
-            schedule=schedule,
-            clock=context.clock,
-            metrics=metrics,
-            log_each=config.logging.each_event_up_to,
-        )
-        self.holds = Holds(config, handlers=handlers, clock=context.clock, metrics=metrics)
+    def __init__(self, equipment: Equipment, *, handlers: Mapping[str, Outside]) -> None:
+        self._settings = equipment.config.tasks
+        self._database = equipment.database
+        self._leases = equipment.leases
+        self._clock = equipment.context.clock
+        self._attempts = equipment.attempts(handlers)
+        self._ledger = equipment.ledger(handlers)
+        self.holds = equipment.holds(handlers)
         """What is left alone for now."""
-        self._wake = database.signal(tasks.SETS_SIGNAL)
+        self._wake = self._database.signal(tasks.SETS_SIGNAL)
         self._endings = Endings()
         self._in_doubt: set[int] = set()
         """Positions whose claim failed at the commit: nobody knows whether it stands."""
@@ -81,7 +50,7 @@ class Sets:
         self._busy: frozenset[int] = frozenset()
         self._in_hand: asyncio.Task[None] | None = None
         self._is_stopping = False
-        leases.finish_before_release(lambda: self._busy)
+        self._leases.finish_before_release(lambda: self._busy)
 
     async def run(self) -> None:
         """Work until cancelled; an absent database is waited for."""
@@ -96,19 +65,22 @@ class Sets:
                 await asyncio.sleep(self._settings.idle_poll_ms / 1000 * _POLLS_MISSED_WHEN_AWAY)
                 continue
             if claimed:
-                self._in_hand = asyncio.create_task(self._attempt(claimed), name="tasks.set")
+                names = ", ".join(sorted({task.handler_name for task in claimed}))
+                self._in_hand = asyncio.create_task(self._attempt(claimed), name=names)
                 await self._until_it_ends(self._in_hand)
             elif not self._endings:
                 await self._wake.wait(self._settings.idle_poll_ms / 1000)
         raise asyncio.CancelledError
 
     async def close(self, *, timeout_seconds: float) -> None:
-        """After `run` was cancelled: let the set in hand end, at most so long, and note it. May be called twice."""
+        """After `run` was cancelled: let the set in hand end, at most so long, and note it.
+
+        Then it is cancelled; if it does not end even so it is left behind. May be called twice.
+        """
         self._is_stopping = True
         if self._in_hand is not None:
-            await asyncio.wait([self._in_hand], timeout=timeout_seconds)
-            self._in_hand.cancel()
-            await asyncio.wait([self._in_hand], timeout=1)
+            _, late = await asyncio.wait([self._in_hand], timeout=timeout_seconds)
+            await cut_short(late)
         try:
             await self._turn()
         except Exception as error:
@@ -152,10 +124,11 @@ class Sets:
         """Wait; once the lease cannot be trusted any more another process may take over: stop before it can."""
         while not attempt.done():
             await asyncio.wait([attempt], timeout=_LOOK_AT_LEASE_SECONDS)
-            if not self._leases.owned() and attempt.cancel():
+            if not self._leases.owned() and not attempt.done():
                 log.warning("tasks.lease_lost", interrupted=1)
-                await asyncio.wait([attempt])
-        if not attempt.cancelled():
+                await cut_short([attempt])
+                break
+        if attempt.done() and not attempt.cancelled():
             attempt.result()
 
     async def _attempt(self, claimed: Sequence[Task]) -> None:
@@ -166,33 +139,30 @@ class Sets:
             owned = self._leases.owned()  # a process that was frozen stops here
             ours = [task for task in claimed if task.shard in owned]
             careful = {task.lane for task in ours if task.attempts > 1}
-            for name, found in _by_handler([task for task in ours if task.lane not in careful]).items():
-                await self._do_together(self._handlers[name], found, endings)
+            for found in _by_handler([task for task in ours if task.lane not in careful]):
+                if self._leases.owned():  # one that ignored its cancellation may have come to its end long after
+                    await self._do_together(found, endings)
             await self._do_each([task for task in ours if task.lane in careful], endings)
         finally:
             ended = {done.task.position for done in endings.done} | {failed.task.position for failed in endings.failed}
             endings.interrupted += [task for position, task in left.items() if position not in ended]
             self._endings.put_back(endings)
 
-    async def _do_together(self, handler: Outside, found: Sequence[Task], endings: Endings) -> None:
-        if handler.together is None:
-            raise TypeError(f"{handler.name} takes no sets")
+    async def _do_together(self, found: Sequence[Task], endings: Endings) -> None:
         started = time.perf_counter()
         try:
-            events = [self._registry.decode(task.payload) for task in found]
-            reached("task.begun")
-            await call(handler.together, events, self._context, timeout_seconds=handler.timeout_seconds)
+            request_ids = await self._attempts.make_together(found)
         except NotYet as error:
-            until = self._context.clock.now() + timedelta(seconds=error.seconds)
+            until = self._clock.now() + timedelta(seconds=error.seconds)
             self._postponed |= {task.position: until for task in found}
         except Exception as error:  # noqa: BLE001  # whatever it is: each by itself shows whose it is
-            log.warning("tasks.set_failed", handler=handler.name, tasks=len(found), error=type(error).__name__)
+            handler = found[0].handler_name
+            log.warning("tasks.set_failed", handler=handler, tasks=len(found), error=type(error).__name__)
             await self._do_each(found, endings)
         else:
-            reached("task.done")
             self.holds.note(found[0], None)
             seconds = (time.perf_counter() - started) / len(found)
-            endings.done += [Done(task, seconds, event.request_id) for task, event in zip(found, events, strict=True)]
+            endings.done += [Done(task, seconds, id_) for task, id_ in zip(found, request_ids, strict=True)]
 
     async def _do_each(self, found: Sequence[Task], endings: Endings) -> None:
         """One by one in each lane, several lanes side by side."""
@@ -208,7 +178,7 @@ class Sets:
         """Until one fails: what is behind it waits with it."""
         async with places:
             for task in lane:
-                if self.holds.is_held(task.handler):
+                if self.holds.is_held(task.handler) or not self._leases.is_ours(task.shard):
                     return
                 started = time.perf_counter()
                 try:
@@ -221,8 +191,8 @@ class Sets:
                 endings.done.append(Done(task, time.perf_counter() - started, request_id))
 
 
-def _by_handler(found: Sequence[Task]) -> dict[str, list[Task]]:
+def _by_handler(found: Sequence[Task]) -> list[list[Task]]:
     handlers: dict[str, list[Task]] = defaultdict(list)
     for task in found:
         handlers[task.handler_name].append(task)
-    return handlers
+    return list(handlers.values())

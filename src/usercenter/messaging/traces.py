@@ -2,14 +2,17 @@
 
 The traceparent that a message carries is the context in which it was made, and nothing here changes it. What is done to
 a message (sent, processed, attempted) is a child of that context and has a link to it; a batch with messages of several
-contexts begins a trace of its own, with a link to each. `docs/traces.md` draws the tree.
+contexts begins a trace of its own, with a link to each, and so does a set of tasks; each of those has besides, in its
+own trace, a span that leads to the set's. `docs/traces.md` draws the tree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 from usercenter.messaging.batch import Received
-from usercenter.messaging.causes import traceparent_of
+from usercenter.messaging.causes import only_one, traceparent_of
 from usercenter.messaging.outbox import Row
 from usercenter.messaging.producer import Receipt
 from usercenter.messaging.tasks import Task
@@ -51,6 +54,39 @@ def of_attempt(tracing: Tracing, task: Task) -> Span:
     """One attempt at a task; each is a span of its own in the trace of the event."""
     if not tracing.is_on:
         return NOTHING
+    return _attempt(tracing, task, traceparent_of(task))
+
+
+@contextmanager
+def of_set(tracing: Tracing, tasks: Sequence[Task], traceparents: Mapping[UUID, str]) -> Iterator[None]:
+    """Tasks are attempted in one call, which is the parent of what begins inside; the traceparents by event.
+
+    Each task that belongs to a trace has a span there too, as if it were attempted alone, with a link to the call's.
+    """
+    if not tracing.is_on:
+        yield
+    elif len(tasks) == 1:
+        with of_attempt(tracing, tasks[0]):
+            yield
+    else:
+        with ExitStack() as spans:
+            together = _together(tracing, tasks, traceparents)
+            for task in tasks:
+                if cause := traceparents.get(task.event_id):
+                    spans.enter_context(_attempt(tracing, task, cause, together))
+            spans.enter_context(together)
+            yield
+
+
+def _together(tracing: Tracing, tasks: Sequence[Task], traceparents: Mapping[UUID, str]) -> Span:
+    handler = tasks[0].handler_name
+    links = [Link(cause, {"messaging.message.id": str(event_id)}) for event_id, cause in traceparents.items()]
+    attributes: Attributes = {"usercenter.handler": handler, "messaging.batch.message_count": len(tasks)}
+    parent = only_one(traceparents)
+    return tracing.span(f"{handler} set", "consumer", parent=parent, links=links, attributes=attributes)
+
+
+def _attempt(tracing: Tracing, task: Task, cause: str | None, together: Span = NOTHING) -> Span:
     attributes: Attributes = {
         "usercenter.handler": task.handler_name,
         "usercenter.attempt": task.attempts,
@@ -58,8 +94,7 @@ def of_attempt(tracing: Tracing, task: Task) -> Span:
         "messaging.message.id": str(task.event_id),
         "messaging.consumer.group.name": task.group,
     }
-    cause = traceparent_of(task)
-    links = [Link(cause)] if cause else []
+    links = [Link(each) for each in (cause, together.traceparent) if each]
     return tracing.span(task.handler_name, "consumer", parent=cause, links=links, attributes=attributes)
 
 

@@ -1,15 +1,16 @@
 """Tasks that are done in sets: each lane in order, a failure of one laid to that one, nothing lost on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from harness import World, eventually
-from receiving import QUICK, REGISTRY, TOPIC, Desk, Trouble, at_work, login, messages
+from receiving import Desk, Trouble, login, messages
 
+from usercenter.clock import HeldClock
 from usercenter.events import Event, UserLoggedIn, new_id
 from usercenter.messaging.groups import (
     Context,
@@ -17,12 +18,9 @@ from usercenter.messaging.groups import (
     NotYet,
     PermanentFailure,
     Schedule,
-    handlers_by_name,
     in_sets,
     outside,
 )
-from usercenter.messaging.leases import Leases
-from usercenter.messaging.sets import Sets
 
 
 @pytest.fixture
@@ -70,41 +68,12 @@ def outside_world() -> Outside:
     return Outside()
 
 
-def sets_of(desk: Desk, group: Group, leases: Leases, *, schedule: Schedule = QUICK) -> Sets:
-    return Sets(
-        desk.config,
-        handlers=in_sets(handlers_by_name([group])),
-        registry=REGISTRY,
-        database=desk.database,
-        leases=leases,
-        context=desk.context,
-        streams={TOPIC: "user_events"},
-        schedule=schedule,
-        metrics=desk.metrics,
-    )
-
-
-@asynccontextmanager
-async def working(desk: Desk, group: Group, *, stop_seconds: float = 5, **options: Any) -> AsyncIterator[Sets]:
-    leases = desk.leases()
-    await leases.beat()
-    sets = sets_of(desk, group, leases, **options)
-    async with at_work(cast("Any", sets), stop_seconds=stop_seconds):
-        yield sets
-    await leases.release()
-
-
-async def all_done(desk: Desk, group: Group, **options: Any) -> None:
-    async with working(desk, group, **options):
-        await desk.eventually_tasks(0)
-
-
 async def test_many_tasks_are_one_call_with_each_users_events_in_order(desk: Desk, outside_world: Outside) -> None:
     users, group = [new_id() for _ in range(20)], outside_world.group()
     events = [login(user) for _ in range(5) for user in users]
     await desk.router(group).handle(messages(*events))
 
-    await all_done(desk, group)
+    await desk.all_done_in_sets(group)
 
     assert outside_world.sets == [[event.id for event in events]]
     assert outside_world.single == []
@@ -122,7 +91,7 @@ async def test_when_one_fails_it_is_parked_with_its_lane_and_all_others_are_done
     outside_world.bad[bad.id] = OSError("away")
     await desk.router(group).handle(messages(first, *others, bad, behind))
 
-    async with working(desk, group, schedule=Schedule(first_seconds=3600)):
+    async with desk.doing_sets(group, schedule=Schedule(first_seconds=3600)):
         await desk.eventually_tasks(2)
         rows = await eventually(
             lambda: desk.world.rows("select event_id, attempts, ended, last_error from tasks order by position"),
@@ -142,7 +111,7 @@ async def test_what_failed_before_is_tried_alone_and_the_lane_goes_on_in_order(
     outside_world.bad[bad.id] = OSError("away")
     await desk.router(group).handle(messages(bad, behind))
 
-    async with working(desk, group, schedule=Schedule(attempts=100, first_seconds=0.001, longest_seconds=0.002)):
+    async with desk.doing_sets(group, schedule=Schedule(attempts=100, first_seconds=0.001, longest_seconds=0.002)):
         await eventually(
             lambda: desk.world.value("select attempts > 1 from tasks where event_id = %s", bad.id), what="an attempt"
         )
@@ -160,7 +129,7 @@ async def test_a_permanent_failure_is_a_dead_letter_and_those_behind_it_run(desk
     outside_world.bad[bad.id] = PermanentFailure("no such thing")
     await desk.router(group).handle(messages(bad, behind))
 
-    await all_done(desk, group)
+    await desk.all_done_in_sets(group)
 
     assert await desk.world.rows("select event_id from dead_letters") == [(bad.id,)]
     assert [*outside_world.single, *(id_ for each in outside_world.sets for id_ in each)] == [behind.id]
@@ -173,7 +142,7 @@ async def test_a_set_whose_time_has_not_come_waits_and_no_attempt_is_counted(
     outside_world.bad[events[1].id] = NotYet(3_600)
     await desk.router(group).handle(messages(*events))
 
-    async with working(desk, group):
+    async with desk.doing_sets(group):
         await eventually(
             lambda: desk.world.value(
                 "select count(*) from tasks where next_attempt_at > now() + interval '50 minutes'"
@@ -193,7 +162,7 @@ async def test_what_comes_behind_a_parked_one_waits_with_it_and_fills_no_set(
     outside_world.bad[bad.id] = OSError("away")
     await desk.router(group).handle(messages(bad))
 
-    async with working(desk, group, schedule=Schedule(first_seconds=3600)):
+    async with desk.doing_sets(group, schedule=Schedule(first_seconds=3600)):
         await eventually(lambda: desk.world.value("select ended from tasks"), what="the failure")
         await desk.router(group).handle(messages(behind, other))
         await eventually(
@@ -213,13 +182,13 @@ async def test_a_process_that_ends_between_the_call_and_its_note_does_it_again_a
     await desk.router(group).handle(messages(*events))
     leases = desk.leases()
     await leases.beat()
-    dying = sets_of(desk, group, leases)
+    dying = desk.sets(group, leases=leases)
     await dying._attempt(await dying._turn())  # and no turn that would note it
     assert await desk.world.count("tasks") == len(events)
     await leases.release()
 
     again = Outside()
-    async with working(desk, again.group(), schedule=Schedule(attempts=5, first_seconds=0.001)):
+    async with desk.doing_sets(again.group(), schedule=Schedule(attempts=5, first_seconds=0.001)):
         await desk.eventually_tasks(0)
 
     done = [*again.single, *(id_ for each in again.sets for id_ in each)]
@@ -232,7 +201,7 @@ async def test_stopped_in_the_middle_of_a_set_it_gives_everything_back(desk: Des
     outside_world.gate = asyncio.Event()
     await desk.router(group).handle(messages(*events))
 
-    async with working(desk, group, stop_seconds=0.05):
+    async with desk.doing_sets(group, stop_seconds=0.05):
         await asyncio.wait_for(outside_world.entered.wait(), 30)
 
     assert await desk.world.rows("select distinct attempts, ended from tasks") == [(0, 0)]
@@ -247,7 +216,7 @@ async def test_a_connection_that_is_lost_at_any_moment_loses_no_task_and_breaks_
     await desk.router(group).handle(messages(*events))
     troubled = desk.with_trouble(Trouble(lambda number: number == step))
 
-    await all_done(troubled, group, schedule=Schedule(attempts=5, first_seconds=0.001))
+    await troubled.all_done_in_sets(group, schedule=Schedule(attempts=5, first_seconds=0.001))
 
     done = [*outside_world.single, *(id_ for each in outside_world.sets for id_ in each)]
     assert set(done) == {event.id for event in events}
@@ -287,6 +256,89 @@ async def test_what_is_suspected_of_having_ended_processes_has_no_other_task_in_
     async with desk.database.transaction() as tx:
         await tx.execute("update tasks set crashes = 2, attempts = 2, ended = 2 where event_id = %s", (suspect.id,))
 
-    await all_done(desk, group)
+    await desk.all_done_in_sets(group)
 
     assert beside == [0]
+
+
+class Stubborn:
+    """A handler that ignores its cancellation until it may leave; then it fails."""
+
+    def __init__(self) -> None:
+        self.entered, self.may_leave = asyncio.Event(), asyncio.Event()
+        self.single: list[UUID] = []
+        handler: Any = outside(self.send, together=self.send_all)
+        self.group = Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+
+    async def send(self, event: Event, context: Context) -> None:
+        self.single.append(event.id)
+
+    async def send_all(self, events: Sequence[Event], context: Context) -> None:
+        self.entered.set()
+        while not self.may_leave.is_set():
+            try:
+                await self.may_leave.wait()
+            except asyncio.CancelledError:
+                continue
+        raise OSError("away")
+
+
+async def test_a_set_that_ignores_its_cancellation_does_not_keep_the_process(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    stubborn = Stubborn()
+    await desk.router(stubborn.group).handle(messages(login()))
+
+    async with asyncio.timeout(10), desk.doing_sets(stubborn.group, stop_seconds=0):
+        await stubborn.entered.wait()
+
+    assert await desk.world.count("tasks") == 1
+    assert _left_behind(caplog) == ["send"]
+    stubborn.may_leave.set()
+
+
+async def test_a_set_that_ignores_the_loss_of_the_lease_is_left_behind_and_others_are_done(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, stubborn, other, sent = HeldClock(datetime(2026, 1, 1, tzinfo=UTC)), Stubborn(), login(), list[UUID]()
+
+    async def note(event: Event, context: Context) -> None: ...
+
+    async def note_all(events: Sequence[Event], context: Context) -> None:
+        sent.extend(event.id for event in events)
+
+    notes = Group("noting", "user_events", {UserLoggedIn: (cast("Any", outside(note, together=note_all)),)})
+    leases = desk.leases(lease_seconds=10, clock=clock)
+    await desk.router(stubborn.group).handle(messages(login()))
+
+    async with desk.doing_sets(stubborn.group, notes, leases=leases, stop_seconds=0):
+        await stubborn.entered.wait()
+        clock.advance(timedelta(seconds=9))
+        await eventually(lambda: _left_behind(caplog), what="that it is left behind")
+        await leases.beat()
+        await desk.router(notes).handle(messages(other))
+        await eventually(lambda: sent, what="the set of another handler")
+
+    assert sent == [other.id]
+    assert _left_behind(caplog) == ["send"]
+    stubborn.may_leave.set()
+
+
+async def test_a_set_that_fails_after_its_lease_is_lost_begins_nothing_more(desk: Desk) -> None:
+    clock, stubborn = HeldClock(datetime(2026, 1, 1, tzinfo=UTC)), Stubborn()
+    await desk.router(stubborn.group).handle(messages(login(), login()))
+
+    async with desk.doing_sets(stubborn.group, leases=desk.leases(lease_seconds=10, clock=clock)):
+        await stubborn.entered.wait()
+        clock.advance(timedelta(seconds=9))
+        stubborn.may_leave.set()
+        await eventually(
+            lambda: desk.world.value("select sum(attempts) from tasks"), lambda n: n == 0, what="all given back"
+        )
+
+    assert stubborn.single == []
+
+
+def _left_behind(caplog: pytest.LogCaptureFixture) -> list[str]:
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [line["handler"] for line in lines if line["event"] == "tasks.handler_left_behind"]

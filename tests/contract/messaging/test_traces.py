@@ -8,13 +8,14 @@ import pytest
 import structlog
 from harness import World
 from receiving import QUICK, Desk, Effects, login, message
-from spans import Kept, facts, links, trace_of, tree, words
+from spans import Kept, facts, links, trace_of, traceparent, tree, words
 
 from usercenter.db import Transaction
 from usercenter.events import NotificationRequested, UserLoggedIn, derived_id, headers_of
 from usercenter.messaging import outbox
 from usercenter.messaging.batch import Received
-from usercenter.messaging.groups import Context, Group, outside, record
+from usercenter.messaging.groups import Context, Group, NotYet, outside, record
+from usercenter.tracing import Tracing
 
 ONE = f"00-{'1' * 32}-{'1' * 16}-01"
 TWO = f"00-{'2' * 32}-{'2' * 16}-01"
@@ -131,6 +132,126 @@ async def test_a_record_handler_that_fails_is_tried_again_in_the_trace_of_its_ev
     (retried,) = [span for span in kept.named("write") if trace_of(span) == "1" * 32]
     assert facts(retried)["usercenter.attempt"] == 2
     assert await world.count("effects") == 2
+
+
+class Together:
+    """A handler that takes many tasks at once, and what it raises the next times."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        self.group = of_logins(outside(self.refresh, together=self.refresh_all))
+        self.errors: list[Exception] = []
+        self._tracing = tracing
+
+    async def refresh(self, event: UserLoggedIn, context: Context) -> None:
+        """One event, and a span inside of it."""
+        self._tracing.span("ask the cache", "client").end()
+
+    async def refresh_all(self, events: Sequence[UserLoggedIn], context: Context) -> None:
+        """Many events, and one span inside of them."""
+        self._tracing.span("ask the cache", "client").end()
+        if self.errors:
+            raise self.errors.pop()
+
+
+async def test_a_task_that_is_done_in_a_set_has_a_span_in_its_own_trace_which_leads_to_the_set(
+    desk: Desk, kept: Kept
+) -> None:
+    work, events = Together(kept.tracing), [login(), login(), login()]
+    traced = [received(*each) for each in zip(events, (ONE, TWO, None), strict=True)]
+    await desk.router(work.group).handle(traced)
+
+    await desk.all_done_in_sets(work.group)
+
+    (together,) = kept.named("refresh set")
+    assert together.parent is None
+    assert links(together) == [
+        (ONE, {"messaging.message.id": str(events[0].id)}),
+        (TWO, {"messaging.message.id": str(events[1].id)}),
+    ]
+    assert facts(together) == {"usercenter.handler": "refresh", "messaging.batch.message_count": 3}
+    (inside,) = kept.named("ask the cache")
+    assert inside.parent is not None
+    assert inside.parent.span_id == together.context.span_id
+    for number, cause, event in ((1, ONE, events[0]), (2, TWO, events[1])):
+        (attempt,) = [span for span in kept.named("refresh") if trace_of(span) == str(number) * 32]
+        assert links(attempt) == [(cause, {}), (traceparent(together), {})]
+        assert facts(attempt)["messaging.message.id"] == str(event.id)
+        assert attempt.parent is not None
+        assert f"{attempt.parent.span_id:016x}" == str(number) * 16
+    assert len(kept.named("refresh")) == 2
+
+
+async def test_a_task_that_is_alone_in_its_set_is_an_attempt_as_any_other(desk: Desk, kept: Kept) -> None:
+    work = Together(kept.tracing)
+    await desk.router(work.group).handle([received(login(), ONE)])
+
+    await desk.all_done_in_sets(work.group)
+
+    assert tree(kept.of_trace("1" * 32)) == [
+        ("ask the cache", "CLIENT", "refresh"),
+        ("process user.events", "CONSUMER", "elsewhere"),
+        ("refresh", "CONSUMER", "elsewhere"),
+    ]
+    assert kept.named("refresh set") == []
+
+
+async def test_a_set_of_one_trace_belongs_to_it(desk: Desk, kept: Kept) -> None:
+    work = Together(kept.tracing)
+    await desk.router(work.group).handle([received(login(), ONE), received(login(), ONE)])
+
+    await desk.all_done_in_sets(work.group)
+
+    assert {trace_of(span) for span in kept.spans()} == {"1" * 32}
+    assert len(kept.named("refresh set")) == 1
+    assert len(kept.named("refresh")) == 2
+
+
+async def test_when_a_set_fails_so_has_each_of_its_spans_and_each_task_has_one_of_its_own_after_it(
+    desk: Desk, kept: Kept
+) -> None:
+    work = Together(kept.tracing)
+    work.errors = [ConnectionError("ada@example.com")]
+    await desk.router(work.group).handle([received(login(), ONE), received(login(), TWO)])
+
+    await desk.all_done_in_sets(work.group)
+
+    assert [facts(span).get("error.type") for span in kept.named("refresh set")] == ["ConnectionError"]
+    for trace_id in ("1" * 32, "2" * 32):
+        attempts = [span for span in kept.named("refresh") if trace_of(span) == trace_id]
+        assert [facts(span).get("error.type") for span in attempts] == ["ConnectionError", None]
+        assert [facts(span)["usercenter.attempt"] for span in attempts] == [1, 1]
+    assert "ada" not in "".join(words(kept.spans()))
+
+
+async def test_a_set_whose_time_has_not_come_has_not_failed(desk: Desk, kept: Kept) -> None:
+    work = Together(kept.tracing)
+    work.errors = [NotYet(0.01)]
+    await desk.router(work.group).handle([received(login(), ONE), received(login(), TWO)])
+
+    await desk.all_done_in_sets(work.group)
+
+    assert len(kept.named("refresh set")) == 2
+    assert [span for span in kept.spans() if "error.type" in facts(span)] == []
+
+
+@pytest.mark.parametrize("is_traced", [True, False])
+async def test_what_a_set_sends_carries_the_trace_of_each_cause_whether_we_trace_or_not(
+    world: World, desk: Desk, is_traced: bool
+) -> None:
+    async def ask_for_all(events: Sequence[UserLoggedIn], context: Context) -> None:
+        async with world.database.transaction() as tx:
+            await ask(events, tx, context)
+
+    if is_traced:
+        desk.tracing = Kept().tracing
+    group, events = of_logins(outside(ask_late, together=ask_for_all)), [login(), login(), login()]
+    traced = [received(*each) for each in zip(events, (ONE, TWO, None), strict=True)]
+    await desk.router(group).handle(traced)
+
+    await desk.all_done_in_sets(group)
+
+    carried = zip(events, (ONE, TWO, None), strict=True)
+    assert await traceparents(world) == {event.user_id: traceparent for event, traceparent in carried}
 
 
 @pytest.mark.parametrize("is_traced", [True, False])

@@ -1,11 +1,12 @@
 """Replay: handlers run again for events of event_log, once each, in order, whatever happens on the way."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+import redis.asyncio as redis
 from harness import World, eventually
 from receiving import QUICK, REGISTRY, Desk, Effects, Trouble, login
 
@@ -13,12 +14,14 @@ from usercenter.events import EVENTS, Registry, UserLoggedIn, new_id
 from usercenter.handlers import groups
 from usercenter.messaging import outbox
 from usercenter.messaging.client import topics_by_stream
-from usercenter.messaging.groups import Group, PermanentFailure, outside, record
+from usercenter.messaging.groups import Context, Group, PermanentFailure, Schedule, outside, record
 from usercenter.messaging.operations import replay_plan, replays
 from usercenter.messaging.operations.replay import Replaying
 from usercenter.messaging.operations.replay_plan import ReplayRefused, Wish
 from usercenter.messaging.operations.replays import Replay, ReplayBusy
 from usercenter.messaging.operations.verify import missing, verify
+from usercenter.metrics import Metrics
+from usercenter.users.cache import UserCache
 
 
 class Bench:
@@ -73,6 +76,12 @@ class Bench:
     async def set(self, change: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
         async with self.world.database.transaction() as tx:
             return await change(tx, *arguments, **options)
+
+
+@pytest.fixture
+async def cache(world: World) -> AsyncIterator[UserCache]:
+    async with redis.from_url(world.config.cache.url) as client:
+        yield UserCache(client, ttl_seconds=60, metrics=Metrics())
 
 
 @pytest.fixture
@@ -342,3 +351,89 @@ async def test_the_command_says_what_it_would_do_and_does_it_with_yes(world: Wor
     status, said = await world.command("replay", "--handler", "ask_for_welcome_mail", "--yes")
     assert status == 2
     assert "name it again: --once-too ask_for_welcome_mail" in said
+
+
+def takes_sets(bench: Bench, **options: Any) -> list[list[UUID]]:
+    """The group has one handler, which takes sets; returns the sets that it has done, to come."""
+    sets: list[list[UUID]] = []
+
+    async def gather(events: Sequence[Any], context: Context) -> None:
+        for event in events:
+            await bench.effects.outside("call")(event, context)
+        sets.append([event.id for event in events])
+
+    handler: Any = outside(bench.effects.outside("call"), together=gather, replay="repeatable", **options)
+    bench.group = Group("g", "user_events", {UserLoggedIn: (handler,)})
+    return sets
+
+
+async def test_a_handler_that_takes_sets_gets_each_event_once_and_each_users_in_order(bench: Bench) -> None:
+    sets, users = takes_sets(bench), [logins(200) for _ in range(6)]
+    for of_a_moment in zip(*users, strict=True):
+        await bench.log(*of_a_moment)
+
+    replay = await bench.at(await bench.begin("call")).run()
+    await bench.desk.all_done_in_sets(bench.group)
+
+    assert (replay.done, replay.failed, replay.skipped) == (1_200, 0, 0)
+    assert [len(each) for each in sets] == [500, 500, 200]
+    for of_a_user in users:
+        assert bench.effects.called(*of_a_user) == [event.id for event in of_a_user]
+
+
+async def test_of_a_replayed_set_one_that_fails_is_parked_with_its_lane_and_all_others_are_done(bench: Bench) -> None:
+    sets, ada, eve = takes_sets(bench, retry=Schedule(first_seconds=3_600)), logins(3), logins(2)
+    await bench.log(*ada, *eve)
+    bench.effects.fails = lambda name, event: OSError("away") if event.id == ada[1].id else None
+
+    replay = await bench.at(await bench.begin("call")).run()
+    async with bench.desk.doing_sets(bench.group):
+        await bench.desk.eventually_tasks(2)
+
+    assert (replay.done, sets) == (5, [])
+    assert bench.effects.called(*eve)[-2:] == [event.id for event in eve]
+    assert await bench.world.rows("select event_id, last_error from tasks order by position") == [
+        (ada[1].id, "OSError: away"),
+        (ada[2].id, None),
+    ]
+
+
+async def test_a_replay_leaves_no_task_to_a_handler_that_takes_sets_and_has_nothing_to_do(bench: Bench) -> None:
+    takes_sets(bench, only_if=lambda context: False)
+    await bench.log(*logins(3))
+
+    await bench.at(await bench.begin("call")).run()
+
+    assert await bench.world.count("tasks") == 0
+
+
+async def test_a_replay_of_refresh_cache_gives_the_cache_what_postgresql_has_now_and_nobody_who_is_gone(
+    world: World, cache: UserCache
+) -> None:
+    async with world.service() as (service, client):
+        await eventually(service.is_reading, what="the consumers")
+        ids = []
+        for name in ("ada", "eve"):
+            person = world.registration(name)
+            answer = (await client.post("/api/v1/users/register", json=person)).json()
+            headers = {"Authorization": f"Bearer {answer['token']}"}
+            await client.patch("/api/v1/users/me", json={"first_name": name}, headers=headers)
+            ids.append(UUID(answer["user"]["id"]))
+        ada, eve = ids
+        gone = await client.request(
+            "DELETE", "/api/v1/users/me", json={"password": person["password"]}, headers=headers
+        )
+        assert gone.status_code == 204
+        await eventually(lambda: cache.sequence_of(ada), what="ada's copy")
+        await eventually(lambda: cache.sequence_of(eve), lambda sequence: sequence == 3, what="that eve is gone")
+        await eventually(lambda: world.count("tasks"), lambda n: n == 0, what="the last task")
+        async with redis.from_url(world.config.cache.url) as valkey:
+            assert await valkey.delete(*[f"usercenter:user:{id_}" for id_ in ids]) == 2
+
+        status, said = await world.command("replay", "--handler", "refresh_cache", "--yes")
+        assert status == 0, said
+        assert await eventually(lambda: cache.sequence_of(ada), what="ada's copy") == 2
+        await eventually(lambda: world.count("tasks"), lambda n: n == 0, what="the last task")
+
+    assert "done: 1 done, 0 failed, " in said
+    assert await cache.sequence_of(eve) is None

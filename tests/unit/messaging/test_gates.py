@@ -92,6 +92,30 @@ def test_each_task_that_is_too_many_waits_one_turn_longer(gates: Gates) -> None:
     assert [later - sooner for sooner, later in pairwise(waits)] == pytest.approx([0.5, 0.5])
 
 
+def test_while_nothing_is_known_of_a_receiver_the_queue_comes_back_as_if_it_were_quick(gates: Gates) -> None:
+    """A burst for a quick one must not wait for the pace of a slow one, which nobody has seen yet."""
+    waits = [gates.put_off_seconds(SLOW) for _ in range(1_000)]
+
+    assert max(waits) < 2
+
+
+def test_a_first_attempt_that_goes_on_and_on_shows_that_it_is_slow(gates: Gates, clock: HeldClock) -> None:
+    gates.enter(SLOW)
+    clock.advance(timedelta(seconds=2))
+
+    waits = [gates.put_off_seconds(SLOW) for _ in range(3)]
+
+    assert [later - sooner for sooner, later in pairwise(waits)] == pytest.approx([0.5, 0.5])
+
+
+def test_an_attempt_that_tells_nothing_makes_no_receiver_slow(gates: Gates, clock: HeldClock) -> None:
+    gates.enter(SLOW)
+    clock.advance(timedelta(seconds=60))
+    gates.leave(SLOW, None)
+
+    assert gates.put_off_seconds(SLOW) < 1
+
+
 def test_time_that_passes_shortens_the_queue(gates: Gates, clock: HeldClock) -> None:
     attempt(gates, SLOW, 2.0)
     waits = [gates.put_off_seconds(SLOW) for _ in range(20)]

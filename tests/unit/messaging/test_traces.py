@@ -6,8 +6,8 @@ from spans import Kept, facts, links, trace_of
 from usercenter.messaging.batch import Item
 from usercenter.messaging.causes import carried_from, carrying, traceparents
 from usercenter.messaging.outbox import Row
-from usercenter.messaging.traces import Sendings, of_batch
-from usercenter.tracing import NOTHING, UNTRACED
+from usercenter.messaging.traces import Sendings, of_batch, of_set
+from usercenter.tracing import NOTHING, UNTRACED, Tracing
 
 ONE = f"00-{'1' * 32}-{'1' * 16}-01"
 TWO = f"00-{'2' * 32}-{'2' * 16}-01"
@@ -78,6 +78,20 @@ def test_a_message_of_no_trace_has_no_span_on_its_way():
 
 def test_without_tracing_nothing_is_gathered():
     assert of_batch(UNTRACED, "group", [of(ONE)]) is NOTHING
+
+
+class Forbidden(Tracing):
+    """Off, and nobody may ask it for a span."""
+
+    def span(self, name, kind="internal", **facts):
+        raise AssertionError(f"{name} is no span of a process that traces nothing")
+
+
+def test_without_tracing_a_set_asks_for_no_span_however_many_tasks_it_has():
+    begun = []
+    with of_set(Forbidden(), [None] * 500, {}):
+        begun.append(True)
+    assert begun == [True]
 
 
 def test_what_follows_from_an_event_carries_its_trace_and_outside_there_is_none():
