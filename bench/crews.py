@@ -8,8 +8,7 @@ Kafka need for it.
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -20,10 +19,9 @@ from bench.http import Door, opened
 from bench.load import Load
 from bench.measure import Figure, Measure, Run, WorkNotDone
 from bench.process import Running, cpu_seconds, product
+from bench.shares import groups_of, have_partitions, have_shards, until
 from usercenter.config.model import Config
-from usercenter.messaging import consumer_groups, outbox, topics
-from usercenter.messaging.consumer_groups import ConsumerGroup
-from usercenter.messaging.shards import SHARDS
+from usercenter.messaging import outbox, topics
 
 _PARTITIONS: Final = (1, 3, 6, 12)
 _WORKERS: Final = (1, 2)
@@ -51,11 +49,11 @@ async def workers(ground: Ground, number: int, *, crew: int, partitions: int) ->
     async with _processes(ground.config, "worker", crew) as running:
         async with AsyncExitStack() as holding:
             async with product(ground.config, roles="relay"):
-                await _until(partial(_have_partitions, ground.config, crew))
+                await until(partial(have_partitions, ground.config, crew))
                 tx = await holding.enter_async_context(ground.database.transaction())
                 await tx.execute("lock table inbox in share mode")
                 await _commit(ground, number)
-                await _until(partial(_is_outbox_empty, ground))
+                await until(partial(_is_outbox_empty, ground))
             await ground.settle()
         seconds, used = await _timed(running, partial(_are_handled, ground, number))
     await _prove_handled(ground, number)
@@ -70,7 +68,7 @@ async def relays(ground: Ground, number: int, *, crew: int) -> dict[str, float]:
     """
     ground.config = tuning.changed(ground.config, "relay.idle_poll_ms", 20)
     async with _processes(ground.config, "relay", crew) as running:
-        await _until(partial(_have_shards, ground, crew))
+        await until(partial(have_shards, ground, crew))
         await _commit(ground, number)
         seconds, used = await _timed(
             running, partial(_is_outbox_empty, ground), look_every_seconds=_LOOK_AT_OUTBOX_EVERY_SECONDS
@@ -96,27 +94,17 @@ async def api(ground: Ground, number: int) -> dict[str, float]:
     """What a request of each kind takes of an api process, over 8 connections."""
     del number
     async with opened(ground, 0) as door:
+        known = await ground.count("users")
         each = {route: await _under(ground, door, route, 8) for route in _ROUTES}
-    users = await ground.count("users")
-    if users < (registered := each["register"][0].requests):
-        raise WorkNotDone(f"{registered} were registered, and {users} users are there")
+    new, registered = await ground.count("users") - known, each["register"][0].requests
+    if new < registered:
+        raise WorkNotDone(f"{registered} registrations were answered, and {new} users are new")
     return {core_time(_ROUTES[route]): spent for route, (_, spent) in each.items()}
 
 
 def core_time(what: str) -> str:
     """The name of the figure that says how long one core is busy for this."""
     return f"core time of a process: {what}"
-
-
-def has_fair_shares(shares: Collection[int], owners: int) -> bool:
-    """Whether so many owners have all shards, and none more than its share."""
-    return len(shares) == owners and sum(shares) == SHARDS and max(shares) <= -(-SHARDS // owners)
-
-
-def has_its_partitions(group: ConsumerGroup, members: int, partitions: int) -> bool:
-    """Whether so many members have shared out all partitions, evenly."""
-    shares = [len(member.partitions) for member in group.members]
-    return group.state == "stable" and len(shares) == members and sum(shares) == partitions and _are_even(shares)
 
 
 def _contenders() -> dict[str, Run]:
@@ -181,13 +169,8 @@ async def _timed(
 ) -> tuple[float, float]:
     """The seconds from now until it is done, and the CPU seconds of these processes in them."""
     began, used = time.perf_counter(), sum(each.cpu_seconds for each in running)
-    await _until(is_done, look_every_seconds)
+    await until(is_done, look_every_seconds)
     return time.perf_counter() - began, sum(each.cpu_seconds for each in running) - used
-
-
-async def _until(is_done: Callable[[], Awaitable[bool]], look_every_seconds: float = _LOOK_EVERY_SECONDS) -> None:
-    while not await is_done():  # noqa: ASYNC110  # other processes do it: it has to be asked
-        await asyncio.sleep(look_every_seconds)
 
 
 async def _under(ground: Ground, door: Door, route: str, connections: int) -> tuple[Load, float]:
@@ -199,41 +182,19 @@ async def _under(ground: Ground, door: Door, route: str, connections: int) -> tu
     return found, (cpu_seconds(door.pid) - used) / found.requests * 1e6
 
 
-def _reading(config: Config) -> tuple[str, str]:
-    """The groups that read the user events."""
-    return config.kafka.group_id, f"{config.kafka.group_id}.webhooks"
-
-
-async def _have_partitions(config: Config, members: int) -> bool:
-    for name in _reading(config):
-        try:
-            group = await asyncio.to_thread(consumer_groups.describe, config.kafka, name, looks_for_oldest=False)
-        except consumer_groups.GroupMissing:
-            return False
-        if not has_its_partitions(group, members, config.kafka.new_topics.partitions):
-            return False
-    return True
-
-
-async def _have_shards(ground: Ground, owners: int) -> bool:
-    async with ground.database.transaction() as tx:
-        rows = await tx.fetch_all("select owner from leases where kind = 'relay' and owner is not null")
-    return has_fair_shares(Counter(row[0] for row in rows).values(), owners)
-
-
 async def _is_outbox_empty(ground: Ground) -> bool:
     async with ground.database.transaction() as tx:
         return await tx.fetch_one("select 1 from outbox order by position limit 1") is None
 
 
 async def _are_handled(ground: Ground, number: int) -> bool:
-    return await ground.count("inbox") >= number * len(_reading(ground.config))
+    return await ground.count("inbox") >= number * len(groups_of(ground.config))
 
 
 async def _prove_handled(ground: Ground, number: int) -> None:
     users = number // traffic.EVENTS_OF_A_USER
     wanted = {
-        "inbox": number * len(_reading(ground.config)),
+        "inbox": number * len(groups_of(ground.config)),
         "user_settings": users,
         "last_logins": users,
         "login_log": number - users,
@@ -242,7 +203,3 @@ async def _prove_handled(ground: Ground, number: int) -> None:
     found = {table: await ground.count(table) for table in wanted}
     if found != wanted:
         raise WorkNotDone(f"{found} rows are there instead of {wanted}")
-
-
-def _are_even(shares: list[int]) -> bool:
-    return max(shares) - min(shares) <= 1

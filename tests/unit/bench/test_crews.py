@@ -6,6 +6,7 @@ import pytest
 
 from bench import crews
 from bench.__main__ import MEASURES
+from bench.shares import has_fair_shares, has_its_partitions
 from usercenter.messaging.consumer_groups import ConsumerGroup, Member
 from usercenter.messaging.shards import SHARDS
 
@@ -33,7 +34,7 @@ def _group(*shares: int, state: str = "stable") -> ConsumerGroup:
 def test_relays_have_shared_out_the_shards_when_all_are_owned_and_nobody_has_too_many(
     shares: Sequence[int], owners: int, is_fair: bool
 ) -> None:
-    assert crews.has_fair_shares(shares, owners) is is_fair
+    assert has_fair_shares(shares, owners) is is_fair
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_relays_have_shared_out_the_shards_when_all_are_owned_and_nobody_has_too
 def test_workers_have_shared_out_the_partitions_when_the_group_is_stable_and_even(
     group: ConsumerGroup, members: int, partitions: int, is_shared_out: bool
 ) -> None:
-    assert crews.has_its_partitions(group, members, partitions) is is_shared_out
+    assert has_its_partitions(group, members, partitions) is is_shared_out
 
 
 def test_each_number_of_workers_meets_each_number_of_partitions() -> None:
