@@ -104,7 +104,7 @@ async def api(ground: Ground, number: int) -> dict[str, float]:
 
 def core_time(what: str) -> str:
     """The name of the figure that says how long one core is busy for this."""
-    return f"core time of a process: {what}"
+    return f"core time: {what}"
 
 
 def _contenders() -> dict[str, Run]:
