@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import (
     batch,
     consume,
+    crews,
     endurance,
     flames,
     growth,
@@ -50,7 +51,7 @@ _ALL: Final = (
     start.MEASURE,
     outage.MEASURE,  # the last one: an outage has made librdkafka abort its process
 )
-_APART: Final = (endurance.MEASURE, growth.MEASURE, tuning.MEASURE)
+_APART: Final = (crews.MEASURE, endurance.MEASURE, growth.MEASURE, tuning.MEASURE)
 MEASURES: Final = {measure.name: measure for measure in (*_ALL, *_APART)}
 _DATA: Final = Path(".usercenter")  # on the disk of the working tree; /tmp may be memory
 

@@ -49,6 +49,7 @@ _REQUESTS: Final[dict[str, tuple[Kind, str]]] = {
     "register": ("register", "/api/v1/users/register"),
     "login": ("login", "/api/v1/users/login"),
     "me": ("get", _ME),
+    "patch": ("patch", _ME),
     "list": ("get", "/api/v1/admin/users"),
 }
 
@@ -65,6 +66,7 @@ async def opened(ground: Ground, users: int) -> AsyncIterator[Door]:
                 "register": [PASSWORD],
                 "login": [f"{name} {PASSWORD}" for name in names[1:]],
                 "me": tokens[1:],
+                "patch": tokens[1:],
                 "list": tokens[:1],
             }
             files = {route: written(each, Path(folder, route)) for route, each in lines.items()}

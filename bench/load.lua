@@ -1,4 +1,4 @@
--- What wrk sends: arguments are the kind (register, login, get) and a file with one token or name a line.
+-- What wrk sends: arguments are the kind (register, login, get, patch) and a file with one token or name a line.
 
 local kind, lines, sent, run = nil, {}, 0, ""
 
@@ -24,7 +24,12 @@ function request()
     local name, password = line:match("(%S+) (.+)")
     return json(nil, string.format('{"username":"%s","password":"%s"}', name, password))
   end
-  return wrk.format("GET", nil, { ["Authorization"] = "Bearer " .. line })
+  local headers = { ["Authorization"] = "Bearer " .. line }
+  if kind == "patch" then
+    headers["Content-Type"] = "application/json"
+    return wrk.format("PATCH", nil, headers, string.format('{"first_name":"%s %d"}', run, sent))
+  end
+  return wrk.format("GET", nil, headers)
 end
 
 function done(summary, latency, requests)

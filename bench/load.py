@@ -10,7 +10,7 @@ import msgspec
 
 from bench.measure import WorkNotDone
 
-Kind = Literal["register", "login", "get"]
+Kind = Literal["register", "login", "get", "patch"]
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _MISSING: Final = (
     "wrk is not installed, and it makes the HTTP load: on Debian or Ubuntu `apt-get install wrk`, on Fedora "

@@ -37,6 +37,17 @@ class Running:
         """What it has in memory (RSS), in MB of a million bytes."""
         return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
 
+    @property
+    def cpu_seconds(self) -> float:
+        """How long it has kept a core busy since its start."""
+        return cpu_seconds(self.process.pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """How long all threads of a process have kept a core busy, in its own code and in the kernel's."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
 
 @asynccontextmanager
 async def product(config: Config, *, roles: str) -> AsyncIterator[Running]:

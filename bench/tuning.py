@@ -33,7 +33,7 @@ _RECEIVING: Final[dict[str, tuple[Any, ...]]] = {"kafka.consumer.batch_messages"
 
 async def sending(ground: Ground, number: int, *, setting: str = "", value: object = None) -> dict[str, float]:
     """The product's relay with this setting, and how large its messages lie on the broker's disk."""
-    _prepare(ground, setting, value)
+    prepare(ground, setting, value)
     await asyncio.to_thread(topics.create_missing, ground.config.kafka)
     found = await relay.by_the_product(ground, number)
     size = await asyncio.to_thread(_bytes_of, ground.parts.data_dir, ground.config.kafka.topics.user_events)
@@ -42,7 +42,7 @@ async def sending(ground: Ground, number: int, *, setting: str = "", value: obje
 
 async def receiving(ground: Ground, number: int, *, setting: str = "", value: object = None) -> dict[str, float]:
     """The product's router with this setting."""
-    _prepare(ground, setting, value)
+    prepare(ground, setting, value)
     found = await batch.by_the_product(ground, min(number, 2_000) if value == 1 else number)
     return {_RECEIVED: found["events/s"]}
 
@@ -53,6 +53,15 @@ async def defaults(ground: Ground, number: int) -> dict[str, float]:
     async with ground.database.transaction() as tx:
         await tx.execute("delete from outbox")
     return received | await sending(ground, number)
+
+
+def prepare(ground: Ground, setting: str, value: object) -> None:
+    """Give the ground this setting, and names for new topics: those that are there have the defaults."""
+    if not setting:
+        return
+    config = changed(ground.config, setting, value)
+    named = {name: f"{topic}.changed" for name, topic in msgspec.structs.asdict(config.kafka.topics).items()}
+    ground.config = replace(config, kafka=replace(config.kafka, topics=replace(config.kafka.topics, **named)))
 
 
 def changed(config: Config, setting: str, value: object) -> Config:
@@ -86,15 +95,6 @@ MEASURE: Final = Measure(
     ),
     are_rivals=False,
 )
-
-
-def _prepare(ground: Ground, setting: str, value: object) -> None:
-    """The ground with this setting, and with topics of its own, for those that are there have the defaults."""
-    if not setting:
-        return
-    config = changed(ground.config, setting, value)
-    named = {name: f"{topic}.changed" for name, topic in msgspec.structs.asdict(config.kafka.topics).items()}
-    ground.config = replace(config, kafka=replace(config.kafka, topics=replace(config.kafka.topics, **named)))
 
 
 def _bytes_of(folder: Path, topic: str) -> int:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench import page, report
+from bench import crews, page, report
 from bench.measure import Figure, Goal, Measure
 from bench.result import Result
 
@@ -45,6 +45,13 @@ def test_each_contender_has_its_spread_and_the_ratio(tmp_path: Path) -> None:
     assert "| speed, m/s | ours | 10 | 20 | 1,234 |  |" in text
     assert "| speed, m/s | theirs | 20 | 40 | 617 | 0.50 |" in text
     assert "3 rounds of 1,000" in text
+
+
+def test_who_is_no_rival_has_no_ratio(tmp_path: Path) -> None:
+    figure = crews.core_time("event sent")
+    rounds = {name: [{figure: 25.0}, {figure: 27.0}] for name in ("1 relay", "2 relays")}
+    report.write(Result(measure=crews.MEASURE, rounds=rounds, seconds=1.0), FACTS, folder=tmp_path)
+    assert f"| {figure}, µs | 2 relays | 25 | 26 | 27 |  |" in written(tmp_path)
 
 
 def test_the_machine_and_the_durable_settings_are_named(tmp_path: Path) -> None:
