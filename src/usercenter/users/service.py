@@ -4,6 +4,7 @@ Changes take the open transaction and do not commit; each tells the world throug
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -186,13 +187,11 @@ async def update(
     if not effective:
         return user
     now = clock.now()
-    columns = effective | {
-        f"{name}_key": names.key_of(effective[name]) for name in ("username", "email") if name in effective
-    }
+    keys = {f"{name}_key": names.key_of(effective[name]) for name in ("username", "email") if name in effective}
     old_email = user.email if "email" in effective else None
     try:
-        async with tx.savepoint():
-            user = await queries.change(tx, user_id, now=now, **columns)
+        async with tx.savepoint() if keys else nullcontext():  # two trips; only a name or address can be taken
+            user = await queries.change(tx, user_id, now=now, **effective, **keys)
     except psycopg.errors.UniqueViolation as error:
         raise _taken(error) from error
     if "email" in effective:
