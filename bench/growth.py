@@ -75,7 +75,8 @@ MEASURE: Final = Measure(
     goals=_goals(),
     are_rivals=False,
     rounds=1,
-    warm_up_share=0,  # it would fill the tables once more; each route has its own
+    warm_up_share=1,
+    warm_up_by=(_FIRST,),  # for the broker, which is slow when it is new; the others would fill their tables once more
     patience_seconds=900,
 )
 

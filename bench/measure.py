@@ -54,8 +54,9 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True):
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """The first contender is the product; `events` is how many a run carries, `fewer` is who carries only so many.
 
-    The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none. Contenders
-    that are no rivals (roles, settings) stand side by side without a ratio.
+    The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none, and with
+    `warm_up_by` only these do it, where preparation is long. Contenders that are no rivals (roles, settings) stand side
+    by side without a ratio.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     are_rivals: bool = True
     rounds: int = ROUNDS
     warm_up_share: int = _WARM_UP_SHARE
+    warm_up_by: Sequence[str] = ()
     patience_seconds: int = _PATIENCE_SECONDS
 
     @property
@@ -88,14 +90,14 @@ def rate(events: int, seconds: float) -> dict[str, float]:
 async def take(
     measure: Measure, grounds: Grounds, *, tell: Callable[[str], None]
 ) -> tuple[dict[str, list[dict[str, float]]], float]:
-    """Run every contender once to warm up (not counted), then all of them in each round.
+    """Run the contenders once to warm up (not counted), then all of them in each round.
 
     Rounds alternate the order, so that no one always has the machine first. Returns what each contender found, round
     by round, and how many seconds all of it took.
     """
     began = time.perf_counter()
     if measure.warm_up_share:
-        for name in measure.contenders:
+        for name in measure.warm_up_by or measure.contenders:
             await _run(measure, name, grounds, events=measure.events_of(name) // measure.warm_up_share)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in measure.contenders}
     for number in range(measure.rounds):
