@@ -23,7 +23,7 @@ from usercenter.handlers.cache import has_cache, refresh_cache, refresh_caches
 from usercenter.handlers.erasure import LACKS_RECEIPT, confirm_deletion, purge_personal_data
 from usercenter.handlers.logins import LACKS_LAST_LOGIN, LACKS_LOG_LINE, remember_last_login, write_login_log
 from usercenter.handlers.notices import ask_for_security_mail, ask_for_status_notice, tell_old_address
-from usercenter.handlers.notifications import mail_lanes, mails_at_a_time, send_mail, send_sms, sms_lanes
+from usercenter.handlers.notifications import mail_lanes, send_mail, send_sms, sms_lanes
 from usercenter.handlers.security import LACKS_LOG_LINE as LACKS_SECURITY_LINE
 from usercenter.handlers.security import write_security_log
 from usercenter.handlers.settings import LACKS_SETTINGS, create_settings
@@ -83,10 +83,7 @@ def groups(kafka: Kafka, custom: Sequence[type[Event]] = ()) -> tuple[Group, ...
             name=f"{kafka.group_id}.notifications",
             stream="user_notifications",
             handlers={
-                NotificationRequested: (
-                    outside(send_mail, lanes=mail_lanes, concurrent=mails_at_a_time),
-                    outside(send_sms, lanes=sms_lanes),
-                ),
+                NotificationRequested: (outside(send_mail, lanes=mail_lanes), outside(send_sms, lanes=sms_lanes)),
             },
         ),
         Group(

@@ -42,11 +42,6 @@ async def mail_lanes(
     return {event.id: _lanes(event, "mail") for event in events}
 
 
-def mails_at_a_time(context: Context) -> int:
-    """How many mails of one lane are in hand: one for each connection, and as many that are written meanwhile."""
-    return 2 * context.service(Mail).connections
-
-
 async def sms_lanes(
     events: Sequence[NotificationRequested], tx: Transaction, context: Context
 ) -> Mapping[UUID, Sequence[str]]:
