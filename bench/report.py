@@ -42,7 +42,6 @@ def write(result: Result, facts: dict[str, Any], *, folder: Path = RESULTS) -> P
         **facts,
     }
     folder.mkdir(exist_ok=True)
-    folder.mkdir(exist_ok=True)
     path = folder / f"{measure.name}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(body)) + b"\n")
     return path
