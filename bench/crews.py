@@ -140,7 +140,7 @@ MEASURE: Final = Measure(
         ),
     ),
     are_rivals=False,
-    rounds=2,  # three would take longer than six minutes
+    rounds=1,  # of fourteen contenders, each with processes of its own: five minutes
     warm_up_share=0,  # each starts processes of its own; requests have their own
 )
 
