@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -67,6 +67,13 @@ def _why_no_database() -> str | None:
         except psycopg.Error as error:
             return " ".join(str(error).split())
     return None
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """`, did you mean …?` with the nearest of those that are known; empty where none is near."""
+    from difflib import get_close_matches
+
+    return "".join(f", did you mean {near}?" for near in get_close_matches(word, list(known), n=1))
 
 
 def _status(error: Exception) -> int | None:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
@@ -16,7 +15,7 @@ from uuid import UUID
 from cyclopts import Parameter, Token
 
 from usercenter.cli import WRONG_USAGE, candidates
-from usercenter.cli.failures import CommandFailed
+from usercenter.cli.failures import CommandFailed, guess
 from usercenter.cli.settings import of_running
 from usercenter.cli.terminal import plain
 
@@ -133,8 +132,8 @@ async def _expect_handler(parts: "Workshop", name: str) -> None:
     async with parts.database.transaction() as tx:
         if await letter_queries.has_work_of(tx, wanted):  # an earlier configuration had it
             return
-    guess = "".join(f", did you mean {near}?" for near in get_close_matches(wanted, known, n=1))
-    raise CommandFailed(f"there is no handler {name!r}{guess or ';'} known are {', '.join(known)}", status=WRONG_USAGE)
+    meant = guess(wanted, known) or ";"
+    raise CommandFailed(f"there is no handler {name!r}{meant} known are {', '.join(known)}", status=WRONG_USAGE)
 
 
 def returns_of(parts: "Workshop") -> "Returns":

@@ -6,7 +6,6 @@ the function's docstring, and the example of the table below it.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -14,7 +13,7 @@ from cyclopts import App, Parameter
 
 from usercenter import __version__
 from usercenter.cli import WRONG_USAGE
-from usercenter.cli.failures import CommandFailed
+from usercenter.cli.failures import CommandFailed, guess
 
 _ID: Final = "0197c0de-0000-7000-8000-000000000001"
 _ENDING: Final = (
@@ -80,10 +79,8 @@ def expect_command(app: App, words: Sequence[str]) -> None:
     """Raises CommandFailed when the first word is no command, with the one that is nearest; cyclopts names none."""
     known = [name for name in app if not name.startswith("-")]
     if words and not words[0].startswith(("-", "_")) and words[0] not in known:
-        guess = "".join(f", did you mean {near}?" for near in get_close_matches(words[0], known, n=1))
-        raise CommandFailed(
-            f"there is no command {words[0]!r}{guess or ':'} see `usercenter --help`", status=WRONG_USAGE
-        )
+        meant = guess(words[0], known) or ":"
+        raise CommandFailed(f"there is no command {words[0]!r}{meant} see `usercenter --help`", status=WRONG_USAGE)
 
 
 def group(name: str, commands: Sequence[Command]) -> App:
