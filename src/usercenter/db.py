@@ -7,6 +7,7 @@ the edge. What has to be told to others after the commit (wake the relay, wake t
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
@@ -126,6 +127,16 @@ class _Connection(psycopg.AsyncConnection[TupleRow]):
         finally:
             timer.cancel()
 
+    def hear(self) -> None:
+        """Take in what the server said while nobody asked. Raises OperationalError if it has closed the connection.
+
+        Without it the next statement would find that out, and nobody could say whether it was done.
+        """
+        line = select.poll()
+        line.register(self.pgconn.socket, select.POLLIN)
+        while line.poll(0):
+            self.pgconn.consume_input()
+
     def _hang_up(self) -> None:
         """End it below psycopg, which then sees that the server has gone: an OperationalError where it waits."""
         log.error("database.no_answer", seconds=self.patience_seconds, next="the connection is given up; see /health")
@@ -184,15 +195,38 @@ class Database:
                 async with connection.transaction():
                     tx = Transaction(connection)
                     yield tx
+                    if tx.to_wake:
+                        reached("outbox.added")
                     connection.is_committing, to_tell = True, tx.to_tell
                 connection.is_committing = False
-                if tx.to_wake:
-                    reached("outbox.committed")
-                for name in tx.to_wake:
-                    self.signal(name).set()
+                self._wake(tx)
         finally:
             if to_tell and self.tell:
                 await self.tell(to_tell)
+
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Transaction]:
+        """For one statement that changes: it is a transaction of its own, in one trip to PostgreSQL instead of three.
+
+        It is committed when it returns, not at the end of the block; a second statement would be another transaction.
+        Whom the transaction wakes and tells, and what this raises, is as with `transaction`.
+        """
+        tx: Transaction | None = None
+        try:
+            async with self._connection() as connection:
+                connection.is_committing = True
+                tx = Transaction(connection)
+                yield tx
+                self._wake(tx)
+        finally:
+            if tx and tx.to_tell and self.tell:
+                await self.tell(tx.to_tell)
+
+    def _wake(self, tx: Transaction) -> None:
+        if tx.to_wake:
+            reached("outbox.committed")
+        for name in tx.to_wake:
+            self.signal(name).set()
 
     async def run_alone(self, query: LiteralString, parameters: Parameters = None) -> list[TupleRow]:
         """One statement that is a transaction of its own, and its rows: one trip to PostgreSQL instead of three.
@@ -224,6 +258,7 @@ class Database:
                     raise asyncio.CancelledError  # Python 3.11's wait_for, in the pool, may swallow it on the hand-over
                 connection.patience_seconds = patience_seconds or self._patience_seconds
                 connection.is_committing = False
+                connection.hear()
                 yield connection
         except PoolTimeout as error:
             raise DatabaseUnavailable(
