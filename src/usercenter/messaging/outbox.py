@@ -4,18 +4,19 @@ A row is written in the transaction of the change and deleted once Kafka has ack
 that Debezium's outbox event router reads, so CDC can take the relay's place without a change of schema.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from usercenter.db import Database, Parameters, Transaction
 from usercenter.events import Event, encode, encode_headers
 from usercenter.messaging.causes import carried_from
 from usercenter.messaging.shards import shard_of
-from usercenter.points import reached
 
 SIGNAL: Final = "outbox"
 """Set after a commit that wrote here; the relay of the same process waits for it."""
@@ -59,22 +60,29 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
     """
     if not events:
         return
-    rows = [
-        (
-            event.id,
-            event.user_id,
-            event.sequence,
-            event.type,
-            event.stream,
-            encode(event),
-            encode_headers(event, traceparent=traceparent or carried_from(event.causation_id)).decode(),
-            shard_of(event.user_id),
-        )
-        for event in events
-    ]
-    await tx.send(_ADD, _columns(rows))
+    await tx.send(_ADD, _columns([_row(event, traceparent) for event in events]))
     tx.wake_after_commit(SIGNAL)
-    reached("outbox.added")
+
+
+async def add_with(
+    tx: Transaction,
+    change: LiteralString,
+    parameters: Mapping[str, Any],
+    event: Event,
+    *,
+    traceparent: str | None = None,
+) -> TupleRow | None:
+    """Make a change and tell the world of it, in one statement; without the change there is no event.
+
+    `change` is the inside of a `with`: an expression of the name `changed`, which locks the user's row and returns a
+    row if and only if the change was made; and perhaps others that hang on it. Its `parameters` go by name. Returns
+    the row of `changed`, or None. Otherwise it promises what `add` does. Does not commit.
+    """
+    told = zip(_EVENT, _row(event, traceparent), strict=True)
+    row = await tx.fetch_one(_with(change), {**parameters, **{f"event_{name}": value for name, value in told}})
+    if row is not None:
+        tx.wake_after_commit(SIGNAL)
+    return row
 
 
 async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
@@ -118,6 +126,25 @@ async def depth(tx: Transaction) -> tuple[int, datetime | None]:
 _headers: Final = msgspec.json.Decoder(dict[str, str]).decode  # twenty times as fast as the driver's own for JSON
 
 
+def _row(event: Event, traceparent: str | None) -> tuple[Any, ...]:
+    headers = encode_headers(event, traceparent=traceparent or carried_from(event.causation_id))
+    return (
+        event.id,
+        event.user_id,
+        event.sequence,
+        event.type,
+        event.stream,
+        encode(event),
+        headers.decode(),
+        shard_of(event.user_id),
+    )
+
+
+@cache
+def _with(change: LiteralString) -> LiteralString:
+    return f"with {change}, {_ADD_ONE} select * from changed"  # noqa: S608  # both are our own literals
+
+
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
@@ -133,6 +160,20 @@ with e as materialized (
 )
 insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
 select id, stream, user_id::text, type, payload, headers::json, shard from e order by n
+"""
+
+_EVENT: Final = ("id", "user_id", "sequence", "type", "stream", "payload", "headers", "shard")
+
+_ADD_ONE: Final = """
+logged as (
+    insert into event_log (user_id, sequence, id, type, payload)
+    select %(event_user_id)s, %(event_sequence)s::bigint, %(event_id)s, %(event_type)s,
+        convert_from(%(event_payload)b, 'UTF8')::json from changed
+), sent as (
+    insert into outbox (id, aggregatetype, aggregateid, type, payload, headers, shard)
+    select %(event_id)s, %(event_stream)s, %(event_user_id)s::uuid::text, %(event_type)s, %(event_payload)b,
+        %(event_headers)s::json, %(event_shard)s::smallint from changed
+)
 """
 
 _ADD_RAW: Final = """

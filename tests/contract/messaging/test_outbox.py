@@ -54,6 +54,56 @@ async def test_the_relay_of_the_process_is_woken_after_the_commit(world: World) 
     assert await world.database.signal(outbox.SIGNAL).wait(0)
 
 
+MARK = """
+changed as (
+    insert into users (id, username, username_key, email, email_key, password_hash, sequence, created_at, updated_at)
+    values (%(id)s, %(name)s, %(name)s, %(name)s, %(name)s, '', 1, now(), now()) on conflict do nothing returning id
+)
+"""
+
+
+async def test_a_change_and_its_event_are_one_statement_and_wake_the_relay(world: World) -> None:
+    event = registered(uuid4())
+    async with world.database.at_once() as tx:
+        changed = await outbox.add_with(tx, MARK, {"id": event.user_id, "name": "ada"}, event)
+
+    assert changed == (event.user_id,)
+    assert await world.rows("select id, aggregateid, payload, headers, shard from outbox") == [
+        (event.id, str(event.user_id), encode(event), headers_of(event), shard_of(event.user_id))
+    ]
+    log = await world.rows("select user_id, sequence, id, type from event_log")
+    assert log == [(event.user_id, 1, event.id, "user.registered")]
+    assert await world.database.signal(outbox.SIGNAL).wait(0)
+
+
+async def test_without_the_change_there_is_no_event_and_nobody_is_woken(world: World) -> None:
+    async with world.database.at_once() as tx:
+        event = registered(uuid4())
+        await outbox.add_with(tx, MARK, {"id": event.user_id, "name": "ada"}, event)
+    await world.database.signal(outbox.SIGNAL).wait(0)
+
+    async with world.database.at_once() as tx:
+        event = registered(uuid4())
+        assert await outbox.add_with(tx, MARK, {"id": event.user_id, "name": "ada"}, event) is None
+
+    assert await world.count("users") == await world.count("outbox") == await world.count("event_log") == 1
+    assert not await world.database.signal(outbox.SIGNAL).wait(0)
+
+
+async def test_an_event_that_cannot_be_kept_undoes_its_change(world: World) -> None:
+    async with world.database.transaction() as tx:
+        event = registered(uuid4())
+        await outbox.add(tx, event)
+
+    async def change() -> None:
+        async with world.database.at_once() as tx:
+            await outbox.add_with(tx, MARK, {"id": event.user_id, "name": "ada"}, event)
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await change()
+    assert await world.count("users") == 0
+
+
 async def test_what_a_savepoint_takes_back_wakes_nobody(world: World) -> None:
     async def part(tx: Transaction) -> None:
         async with tx.savepoint():
