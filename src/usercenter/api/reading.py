@@ -1,6 +1,7 @@
 """Request bodies: JSON into a struct, with every wrong field named and not only the first."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
@@ -125,13 +126,18 @@ def read(raw: bytes, kind: type[T], accounts: Accounts) -> T:
         raise InvalidFields([Problem("", "type", "the body must be a JSON object")])
     values: dict[str, Any] = {}
     problems = _unknown(body, kind)
-    for field in msgspec.structs.fields(kind):
+    for field in _fields(kind):
         if problem := _convert(field, body, values):
             problems.append(problem)
     problems += kind.problems(values, accounts)
     if problems:
         raise InvalidFields(problems[:_MOST_PROBLEMS])
     return kind(**values)
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)  # reads the annotations anew each time
 
 
 def _convert(field: msgspec.structs.FieldInfo, body: dict[str, Any], values: dict[str, Any]) -> Problem | None:
@@ -145,7 +151,7 @@ def _convert(field: msgspec.structs.FieldInfo, body: dict[str, Any], values: dic
 
 
 def _unknown(body: dict[str, Any], kind: type[msgspec.Struct]) -> list[Problem]:
-    known = [field.encode_name for field in msgspec.structs.fields(kind)]
+    known = [field.encode_name for field in _fields(kind)]
     return [
         Problem(_printable(name), "unknown", f"is no field of this request; its fields are {', '.join(known)}")
         for name in body
