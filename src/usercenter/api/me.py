@@ -132,9 +132,14 @@ async def _update(
     request: ApiRequest, services: Services, changes: dict[str, Any], if_match: str | None
 ) -> Response[Me]:
     expected, me = expected_sequence(if_match), await caller(request, services)
-    origin = origin_of(request, actor=me.user.id)
-    async with services.database.transaction() as tx:
-        user = await service.update(
-            tx, me.user.id, changes, origin=origin, clock=services.clock, expected_sequence=expected
-        )
+    how: dict[str, Any] = {
+        "origin": origin_of(request, actor=me.user.id),
+        "clock": services.clock,
+        "expected_sequence": expected,
+    }
+    async with services.database.at_once() as tx:
+        user = await service.update_as_seen(tx, me.user, changes, **how)
+    if user is None:
+        async with services.database.transaction() as tx:
+            user = await service.update(tx, me.user.id, changes, **how)
     return versioned(user)

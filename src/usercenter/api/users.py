@@ -1,7 +1,6 @@
 """`/api/v1/users`: register, log in."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, post
@@ -15,12 +14,11 @@ from usercenter.api.reading import Body, require_json
 from usercenter.api.services import ApiRequest, OurServices, Services
 from usercenter.api.versions import ETAG, FIRST_VERSION, etag
 from usercenter.api.views import LoginRequest, RegisterRequest, SignedIn, UserView
-from usercenter.db import Transaction
-from usercenter.events import Origin, new_id
+from usercenter.events import Origin
 from usercenter.users import service, sessions
 from usercenter.users.drafts import draft_of
 from usercenter.users.errors import WrongCredentials
-from usercenter.users.model import User
+from usercenter.users.model import Credentials, Session, User
 
 
 class UserController(Controller):
@@ -52,11 +50,14 @@ class UserController(Controller):
         if key and (earlier := await _kept(services, key, body)):
             return _json(earlier)  # without a hash, which costs
         password_hash = await services.passwords.hash(draft.password)
-        async with services.database.transaction() as tx:
+        session, database = _begun(services), services.database
+        async with database.transaction() if key else database.at_once() as tx:
             if key and (earlier := await keys.claim(tx, scope="register", key=key, request=body)):
                 return _json(earlier)
-            user = await service.register(tx, draft, password_hash=password_hash, origin=origin, clock=services.clock)
-            signed_in = await _signed_in(tx, services, user, origin, "Welcome! Your account is open.")
+            user = await service.register(
+                tx, draft, password_hash=password_hash, session=session, origin=origin, clock=services.clock
+            )
+            signed_in = _signed_in(services, user, session, "Welcome! Your account is open.")
             answer = Answer(201, msgspec.json.encode(signed_in))
             if key:
                 await keys.keep(tx, answer, scope="register", key=key)
@@ -76,22 +77,25 @@ class UserController(Controller):
     ) -> Response[SignedIn]:
         """Begin a session with username or address and password."""
         async with services.database.reading() as tx:
-            found = await service.find_credentials(tx, username=data.username, email=data.email)
-        is_right = await services.passwords.matches(data.password, found[1] if found else None)
-        if found is None or not is_right:
-            await note_failure(services, found[0] if found else None, origin_of(request))
+            seen = await service.find_credentials(tx, username=data.username, email=data.email)
+        is_right = await services.passwords.matches(data.password, seen.password_hash if seen else None)
+        if seen is None or not is_right:
+            await note_failure(services, seen.user.id if seen else None, origin_of(request))
             raise WrongCredentials("no account has this name or address with this password")
-        user_id, password_hash = found
-        renewed = await _renewed_hash(services, password_hash, data.password)
-        origin, session_id = origin_of(request), new_id()
+        session = _begun(services)
+        user = await _log_in(services, seen, session, origin_of(request), data.password)
+        return Response(_signed_in(services, user, session, "Welcome back."), headers=etag(user))
+
+
+async def _log_in(services: Services, seen: Credentials, session: Session, origin: Origin, password: str) -> User:
+    new_hash = await _renewed_hash(services, seen.password_hash, password)
+    how: dict[str, Any] = {"session": session, "origin": origin, "clock": services.clock, "new_hash": new_hash}
+    async with services.database.at_once() as tx:
+        user = await service.log_in_as_seen(tx, seen, **how)
+    if user is None:  # somebody changed the user while the password was compared, or logged in as well
         async with services.database.transaction() as tx:
-            user = await service.log_in(
-                tx, user_id, password_hash=password_hash, session_id=session_id, origin=origin, clock=services.clock
-            )
-            if renewed:
-                await service.renew_hash(tx, user_id, old=password_hash, new=renewed)
-            signed_in = await _signed_in(tx, services, user, origin, "Welcome back.", session_id=session_id)
-        return Response(signed_in, headers=etag(user))
+            user = await service.log_in(tx, seen.user.id, password_hash=seen.password_hash, **how)
+    return user
 
 
 async def _kept(services: Services, key: str, body: bytes) -> Answer | None:
@@ -106,24 +110,16 @@ async def _renewed_hash(services: Services, password_hash: str, password: str) -
     return await services.passwords.hash(password)
 
 
-async def _signed_in(
-    tx: Transaction, services: Services, user: User, origin: Origin, message: str, *, session_id: UUID | None = None
-) -> SignedIn:
-    settings = services.config.tokens
-    session = await sessions.open_session(
-        tx,
-        user,
-        services.refresh_tokens,
-        days=settings.refresh_days,
-        origin=origin,
-        clock=services.clock,
-        id=session_id,
-    )
+def _begun(services: Services) -> Session:
+    return sessions.begun(services.refresh_tokens, days=services.config.tokens.refresh_days, clock=services.clock)
+
+
+def _signed_in(services: Services, user: User, session: Session, message: str) -> SignedIn:
     return SignedIn(
         user=UserView.of(user),
         token=services.tokens.issue_access(user.id, session.id),
         refresh_token=session.refresh_token,
-        expires_in=settings.access_minutes * 60,
+        expires_in=services.config.tokens.access_minutes * 60,
         message=message,
     )
 

@@ -214,7 +214,7 @@ async def id_of(tx: Transaction, who: str) -> UUID | None:
     except ValueError:
         key = {"username": None, "email": who} if "@" in who else {"username": who, "email": None}
         found = await service.find_credentials(tx, **key)
-        return found[0] if found else None
+        return found.user.id if found else None
 
 
 async def _found(tx: Transaction, who: str) -> User:

@@ -1,7 +1,7 @@
 """A user, as the rest of the code sees one."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -33,6 +33,13 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         return self.status == "active"
 
 
+class Credentials(NamedTuple):
+    """A user as seen at one moment, and the hash of the password."""
+
+    user: User
+    password_hash: str
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """An account that somebody asks for: checked and normalised, not yet opened."""
 
@@ -53,10 +60,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A login that lasts; `refresh_token` is known only now, the database keeps its hash."""
+    """A login that lasts, of whoever holds its refresh token."""
 
     id: UUID
-    user_id: UUID
     refresh_token: str
     created_at: datetime
     expires_at: datetime

@@ -2,44 +2,65 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Literal, LiteralString, cast
 from uuid import UUID
 
 import msgspec
-from psycopg import sql
 
 from usercenter.db import Transaction
+from usercenter.events import Origin
 from usercenter.users.copies import Owner
-from usercenter.users.model import Draft, Session, User
+from usercenter.users.model import Credentials, Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
 
 
-async def insert(tx: Transaction, draft: Draft, *, id: UUID, password_hash: str, now: datetime) -> User | None:
-    """The new user, or None when its name or address is taken; waits for another registration that is under way."""
-    row = await tx.fetch_one(
-        f"""
-        insert into users (id, username, username_key, email, email_key, password_hash, first_name, last_name, phone,
-            locale, sequence, created_at, updated_at)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 1, %s, %s)
-        on conflict do nothing returning {_COLUMNS}
-        """,
-        (
-            id,
-            draft.username,
-            draft.username_key,
-            draft.email,
-            draft.email_key,
-            password_hash,
-            draft.first_name,
-            draft.last_name,
-            draft.phone,
-            draft.locale,
-            now,
-            now,
-        ),
-    )
-    return _user(row) if row else None
+_OPENED: Final = """
+opened as (
+    insert into sessions (id, user_id, created_at, expires_at, ip_address, user_agent)
+    select %(session_id)s::uuid, id, %(session_from)s, %(session_until)s, %(ip_address)s, %(user_agent)s from changed
+    where %(session_id)s::uuid is not null
+)
+"""
+
+INSERT: Final = f"""
+changed as (
+    insert into users (id, username, username_key, email, email_key, password_hash, first_name, last_name, phone,
+        locale, sequence, created_at, updated_at)
+    values (%(id)s, %(username)s, %(username_key)s, %(email)s, %(email_key)s, %(password_hash)s, %(first_name)s,
+        %(last_name)s, %(phone)s, %(locale)s, 1, %(now)s, %(now)s)
+    on conflict do nothing returning id
+), {_OPENED}
+"""
+"""A new user, perhaps with a session, unless the name or address is taken; waits for others who are about to take it.
+
+This and the next one are for `outbox.add_with`.
+"""
+
+LOG_IN: Final = f"""
+changed as (
+    update users set sequence = sequence + 1, password_hash = %(new_hash)s
+    where id = %(id)s and sequence = %(seen)s and password_hash = %(password_hash)s returning id
+), {_OPENED}
+"""
+"""The next version of a user, with a session, unless the user is another than the one that was seen."""
+
+
+def values_of_draft(draft: Draft) -> dict[str, Any]:
+    """What INSERT has to know of it: all but the password."""
+    return {name: value for name, value in msgspec.structs.asdict(draft).items() if name != "password"}
+
+
+def values_of_session(session: Session | None, origin: Origin) -> dict[str, Any]:
+    """What INSERT and LOG_IN have to know of a session."""
+    return {
+        "session_id": session and session.id,
+        "session_from": session and session.created_at,
+        "session_until": session and session.expires_at,
+        "ip_address": origin.ip_address,
+        "user_agent": origin.user_agent,
+    }
 
 
 async def is_username_taken(tx: Transaction, username_key: str) -> bool:
@@ -47,13 +68,10 @@ async def is_username_taken(tx: Transaction, username_key: str) -> bool:
     return await tx.fetch_one("select 1 from users where username_key = %s", (username_key,)) is not None
 
 
-async def find_credentials(tx: Transaction, *, field: str, key: str) -> tuple[UUID, str] | None:
-    """The id and password hash of the user with this username or email key."""
-    if field == "email":
-        row = await tx.fetch_one("select id, password_hash from users where email_key = %s", (key,))
-    else:
-        row = await tx.fetch_one("select id, password_hash from users where username_key = %s", (key,))
-    return (row[0], row[1]) if row else None
+async def find_credentials(tx: Transaction, *, field: Literal["email", "username"], key: str) -> Credentials | None:
+    """The user with this username or email key, and the password hash."""
+    row = await tx.fetch_one(f"select {_COLUMNS}, password_hash from users where {field}_key = %s", (key,))
+    return Credentials(_user(row[:-1]), row[-1]) if row else None
 
 
 async def find(tx: Transaction, user_id: UUID) -> User | None:
@@ -68,6 +86,14 @@ async def find_all(tx: Transaction, user_ids: Sequence[UUID]) -> list[User]:
         f"select {_COLUMNS} from users where id = any(%b::uuid[]) and status <> 'deleted'", (list(user_ids),)
     )
     return [_user(row) for row in rows]
+
+
+async def lock_credentials(tx: Transaction, user_id: UUID) -> Credentials | None:
+    """As `lock`, with the password hash."""
+    row = await tx.fetch_one(
+        f"select {_COLUMNS}, password_hash from users where id = %s and status <> 'deleted' for update", (user_id,)
+    )
+    return Credentials(_user(row[:-1]), row[-1]) if row else None
 
 
 async def lock(tx: Transaction, user_id: UUID) -> User | None:
@@ -86,32 +112,27 @@ async def password_hash_of(tx: Transaction, user_id: UUID) -> str | None:
 
 async def change(tx: Transaction, user_id: UUID, *, now: datetime, **columns: Any) -> User:
     """Set columns of a locked user, raise its sequence, and return it. Column names come from our own code alone."""
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in columns
-    )
-    statement = sql.SQL(
-        "update users set {}, sequence = sequence + 1, updated_at = %(now)s where id = %(id)s returning "
-    ).format(assignments) + sql.SQL(_COLUMNS)
     tx.tell_after_commit(user_id)
-    row = await (await tx.connection.execute(statement, {**columns, "now": now, "id": user_id})).fetchone()
+    row = await tx.fetch_one(f"{_update(*columns)} returning {_COLUMNS}", {**columns, "now": now, "id": user_id})
     if row is None:
         raise LookupError(f"user {user_id} is not there, although it was locked")
     return _user(row)
 
 
-async def advance(tx: Transaction, user_id: UUID, *, password_hash: str) -> User | None:
-    """Lock the user, raise its sequence and return it; None when it is gone or has another password by now."""
-    tx.tell_after_commit(user_id)
-    row = await tx.fetch_one(
-        f"update users set sequence = sequence + 1 where id = %s and password_hash = %s returning {_COLUMNS}",
-        (user_id, password_hash),
-    )
-    return _user(row) if row else None
+@cache
+def change_of_seen(*columns: str) -> LiteralString:
+    """Sets columns of a user and raises its sequence, unless the user is another than the one that was `seen`.
+
+    For `outbox.add_with`. Column names come from our own code alone.
+    """
+    return f"changed as ({_update(*columns)} and sequence = %(seen)s returning id)"
 
 
-async def replace_password_hash(tx: Transaction, user_id: UUID, *, old: str, new: str) -> None:
-    """The same password under today's parameters: no change that anybody has to be told of."""
-    await tx.execute("update users set password_hash = %s where id = %s and password_hash = %s", (new, user_id, old))
+@cache
+def _update(*columns: str) -> LiteralString:
+    """The columns' values, `now` and `id` are parameters of these names."""
+    assigned = cast("list[LiteralString]", [f"{name} = %({name})s" for name in columns])
+    return f"update users set {', '.join(assigned)}, sequence = sequence + 1, updated_at = %(now)s where id = %(id)s"
 
 
 class OneTimeToken(msgspec.Struct, frozen=True):
@@ -198,15 +219,6 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SESSION: Final = ", ".join(SessionRow.__struct_fields__)
-
-
-async def insert_session(tx: Transaction, session: Session, *, ip_address: str | None, user_agent: str | None) -> None:
-    """Keep a session."""
-    await tx.execute(
-        "insert into sessions (id, user_id, created_at, expires_at, ip_address, user_agent) "
-        "values (%s, %s, %s, %s, %s, %s)",
-        (session.id, session.user_id, session.created_at, session.expires_at, ip_address, user_agent),
-    )
 
 
 async def lock_session(tx: Transaction, session_id: UUID) -> SessionRow | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import psycopg
 
 from usercenter.clock import Clock
@@ -36,7 +37,7 @@ from usercenter.users.errors import (
     WrongCredentials,
     WrongPassword,
 )
-from usercenter.users.model import Draft, Status, User
+from usercenter.users.model import Credentials, Draft, Session, Status, User
 from usercenter.users.settings import UserSettings
 
 _MAY_FOLLOW: Final[dict[Status, frozenset[Status]]] = {
@@ -46,30 +47,52 @@ _MAY_FOLLOW: Final[dict[Status, frozenset[Status]]] = {
     "deleted": frozenset(),
 }
 
+_PLAIN: Final = frozenset({"first_name", "last_name", "phone"})
+"""Fields that stand in the user's row and nowhere else."""
 
-async def register(tx: Transaction, draft: Draft, *, password_hash: str, origin: Origin, clock: Clock) -> User:
-    """Open an account and tell the world: both are kept, or neither.
 
-    Does not commit. Raises UsernameTaken, EmailTaken.
+async def register(
+    tx: Transaction,
+    draft: Draft,
+    *,
+    password_hash: str,
+    origin: Origin,
+    clock: Clock,
+    session: Session | None = None,
+) -> User:
+    """Open an account, perhaps with a first session, and tell the world: all of it is kept, or nothing.
+
+    One statement, so `Database.at_once` will do. Does not commit. Raises UsernameTaken, EmailTaken.
     """
     now = clock.now()
-    user = await queries.insert(tx, draft, id=new_id(), password_hash=password_hash, now=now)
-    if user is None:
-        if await queries.is_username_taken(tx, draft.username_key):
-            raise UsernameTaken("this username is taken: choose another one")
-        raise EmailTaken("an account with this address exists: log in, or reset its password")
+    user = User(
+        id=new_id(),
+        username=draft.username,
+        email=draft.email,
+        first_name=draft.first_name,
+        last_name=draft.last_name,
+        phone=draft.phone,
+        locale=draft.locale,
+        created_at=now,
+        updated_at=now,
+    )
     event = UserRegistered(
         **_about(user, origin, now, actor=str(user.id)),
         first_name=user.first_name,
         last_name=user.last_name,
         locale=user.locale,
     )
-    await outbox.add(tx, event, traceparent=origin.traceparent)
-    return user
+    values = queries.values_of_draft(draft) | queries.values_of_session(session, origin)
+    values |= {"id": user.id, "password_hash": password_hash, "now": now}
+    if await outbox.add_with(tx, queries.INSERT, values, event, traceparent=origin.traceparent):
+        return user
+    if await queries.is_username_taken(tx, draft.username_key):
+        raise UsernameTaken("this username is taken: choose another one")
+    raise EmailTaken("an account with this address exists: log in, or reset its password")
 
 
-async def find_credentials(tx: Transaction, *, username: str | None, email: str | None) -> tuple[UUID, str] | None:
-    """The id and password hash behind a name or an address, None when there is no such user."""
+async def find_credentials(tx: Transaction, *, username: str | None, email: str | None) -> Credentials | None:
+    """Who is behind a name or an address, with the password hash; None when there is no such user."""
     if email is not None:
         normal_email, _ = names.check_email(email)
         return await queries.find_credentials(tx, field="email", key=names.key_of(normal_email))
@@ -77,27 +100,56 @@ async def find_credentials(tx: Transaction, *, username: str | None, email: str 
 
 
 async def log_in(
-    tx: Transaction, user_id: UUID, *, password_hash: str, session_id: UUID, origin: Origin, clock: Clock
+    tx: Transaction,
+    user_id: UUID,
+    *,
+    password_hash: str,
+    session: Session,
+    origin: Origin,
+    clock: Clock,
+    new_hash: str | None = None,
 ) -> User:
-    """Note that this user proved to know the password behind this hash, and tell the world.
+    """Begin a session of this user, who proved to know the password behind this hash, and tell the world.
 
-    The caller opens the session with this id in the same transaction.
-
-    Does not commit. Raises WrongCredentials when the password was changed meanwhile, AccountNotActive.
+    `new_hash` is of the same password, under today's hashing parameters. Does not commit. Raises WrongCredentials when
+    the password was changed meanwhile, AccountNotActive.
     """
-    user = await queries.advance(tx, user_id, password_hash=password_hash)
-    if user is None:
+    found = await queries.lock_credentials(tx, user_id)
+    if found is None or found.password_hash != password_hash:
         raise WrongCredentials("the password was changed a moment ago: use the new one")
-    if not user.is_active:
-        raise AccountNotActive(user.status)
+    user = await log_in_as_seen(tx, found, session=session, origin=origin, clock=clock, new_hash=new_hash)
+    if user is None:
+        raise LookupError(f"user {user_id} is another one, although it was locked")
+    return user
+
+
+async def log_in_as_seen(
+    tx: Transaction,
+    seen: Credentials,
+    *,
+    session: Session,
+    origin: Origin,
+    clock: Clock,
+    new_hash: str | None = None,
+) -> User | None:
+    """As `log_in`, in one statement (`Database.at_once` will do), if the user is still the one that was seen.
+
+    Otherwise nothing has happened, and None is returned. Raises AccountNotActive.
+    """
+    if not seen.user.is_active:
+        raise AccountNotActive(seen.user.status)
+    user = msgspec.structs.replace(seen.user, sequence=seen.user.sequence + 1)
     event = UserLoggedIn(
         **_about(user, origin, clock.now(), actor=str(user.id)),
         ip_address=origin.ip_address,
         user_agent=origin.user_agent,
-        session_id=session_id,
+        session_id=session.id,
     )
-    await outbox.add(tx, event, traceparent=origin.traceparent)
-    return user
+    values = {"id": user.id, "seen": seen.user.sequence, "password_hash": seen.password_hash}
+    values |= {"new_hash": new_hash or seen.password_hash, **queries.values_of_session(session, origin)}
+    tx.tell_after_commit(user.id)
+    found = await outbox.add_with(tx, queries.LOG_IN, values, event, traceparent=origin.traceparent)
+    return user if found else None
 
 
 async def prove(tx: Transaction, user_id: UUID, *, password_hash: str) -> User:
@@ -183,7 +235,7 @@ async def update(
     VersionConflict, UsernameTaken, EmailTaken.
     """
     user = await _locked(tx, user_id, expected_sequence)
-    effective = {name: value for name, value in changes.items() if getattr(user, name) != value}
+    effective = _effective(user, changes)
     if not effective:
         return user
     now = clock.now()
@@ -201,6 +253,34 @@ async def update(
     event = UserUpdated(**_about(user, origin, now), changes=effective, old_email=old_email)
     await outbox.add(tx, event, traceparent=origin.traceparent)
     return user
+
+
+async def update_as_seen(
+    tx: Transaction,
+    seen: User,
+    changes: Mapping[str, Any],
+    *,
+    origin: Origin,
+    clock: Clock,
+    expected_sequence: int | None = None,
+) -> User | None:
+    """As `update`, in one statement (`Database.at_once` will do), if the user is still the one that was seen.
+
+    Otherwise, and where a change needs more than one statement, nothing has happened, and None is returned.
+    """
+    effective = _effective(seen, changes)
+    if expected_sequence not in {None, seen.sequence} or not effective.keys() <= _PLAIN:
+        return None
+    if not effective:
+        return seen
+    now = clock.now()
+    user = msgspec.structs.replace(seen, **effective, sequence=seen.sequence + 1, updated_at=now)
+    event = UserUpdated(**_about(user, origin, now), changes=effective)
+    values = {**effective, "now": now, "id": seen.id, "seen": seen.sequence}
+    tx.tell_after_commit(seen.id)
+    change = queries.change_of_seen(*effective)
+    found = await outbox.add_with(tx, change, values, event, traceparent=origin.traceparent)
+    return user if found else None
 
 
 async def change_settings(
@@ -265,11 +345,6 @@ async def delete(
     await outbox.add(tx, UserDeleted(**about, deleted_by=deleted_by), traceparent=origin.traceparent)
 
 
-async def renew_hash(tx: Transaction, user_id: UUID, *, old: str, new: str) -> None:
-    """Keep the same password under today's hashing parameters; nobody has to be told. Does not commit."""
-    await queries.replace_password_hash(tx, user_id, old=old, new=new)
-
-
 async def _locked(tx: Transaction, user_id: UUID, expected_sequence: int | None = None) -> User:
     user = await queries.lock(tx, user_id)
     if user is None:
@@ -277,6 +352,10 @@ async def _locked(tx: Transaction, user_id: UUID, expected_sequence: int | None 
     if expected_sequence is not None and user.sequence != expected_sequence:
         raise VersionConflict(f"the user is at version {user.sequence} by now: look again, and decide anew")
     return user
+
+
+def _effective(user: User, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if getattr(user, name) != value}
 
 
 def _about(user: User, origin: Origin, now: datetime, *, actor: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from usercenter.clock import Clock
 from usercenter.db import Transaction
-from usercenter.events import Origin, new_id
+from usercenter.events import new_id
 from usercenter.users import queries
 from usercenter.users.errors import TokenInvalid
 from usercenter.users.model import Session, User
@@ -20,27 +20,10 @@ from usercenter.users.signed_tokens import SignedTokens
 GRACE: Final = timedelta(seconds=30)
 
 
-async def open_session(
-    tx: Transaction,
-    user: User,
-    tokens: SignedTokens,
-    *,
-    days: int,
-    origin: Origin,
-    clock: Clock,
-    id: UUID | None = None,
-) -> Session:
-    """A new session of this user with its refresh token, under `id` if an event names it. Does not commit."""
-    now, id_ = clock.now(), id or new_id()
-    session = Session(
-        id=id_,
-        user_id=user.id,
-        refresh_token=tokens.make(id_, 0),
-        created_at=now,
-        expires_at=now + timedelta(days=days),
-    )
-    await queries.insert_session(tx, session, ip_address=origin.ip_address, user_agent=origin.user_agent)
-    return session
+def begun(tokens: SignedTokens, *, days: int, clock: Clock) -> Session:
+    """A new session with its refresh token, for `service.register` and `service.log_in` to keep."""
+    id_, now = new_id(), clock.now()
+    return Session(id=id_, refresh_token=tokens.make(id_, 0), created_at=now, expires_at=now + timedelta(days=days))
 
 
 async def refresh(tx: Transaction, token: str, tokens: SignedTokens, *, clock: Clock) -> tuple[User, Session] | None:
@@ -67,7 +50,6 @@ async def refresh(tx: Transaction, token: str, tokens: SignedTokens, *, clock: C
     next_token = tokens.make(session_id, generation)
     session = Session(
         id=session_id,
-        user_id=user.id,
         refresh_token=next_token,
         created_at=found.created_at,
         expires_at=found.expires_at,

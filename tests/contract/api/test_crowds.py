@@ -6,6 +6,7 @@ import statistics
 import time
 
 from doorway import Door
+from owner import owner_at
 
 
 async def test_of_a_hundred_that_want_one_name_exactly_one_gets_it(door: Door):
@@ -35,6 +36,30 @@ async def test_logins_of_one_user_at_one_time_take_one_sequence_number_each(door
     answers = await asyncio.gather(*(door.log_in(login) for _ in range(20)))
 
     assert sorted(answer.json()["user"]["sequence"] for answer in answers) == list(range(2, 22))
+
+
+async def test_changes_of_one_user_at_one_time_all_count_and_each_tells_its_own(door: Door):
+    user = await owner_at(door)
+
+    answers = await asyncio.gather(*(user.send("PATCH", "/me", {"first_name": f"Ada {n}"}) for n in range(20)))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["user"]["sequence"] for answer in answers) == list(range(2, 22))
+    told = [(event["sequence"], event["changes"]["first_name"]) for event in (await user.events())[1:]]
+    answered = [(answer.json()["user"]["sequence"], answer.json()["user"]["first_name"]) for answer in answers]
+    assert told == sorted(answered)
+    assert (await door.me(user.token)).json()["user"]["first_name"] == told[-1][1]
+
+
+async def test_of_twenty_changes_of_one_version_exactly_one_is_made(door: Door):
+    user = await owner_at(door)
+
+    answers = await asyncio.gather(
+        *(user.send("PATCH", "/me", {"first_name": f"Ada {n}"}, If_Match='"1"') for n in range(20))
+    )
+
+    assert collections.Counter(answer.status_code for answer in answers) == {200: 1, 412: 19}
+    assert len(await user.events()) == 2
 
 
 async def test_the_service_stays_responsive_while_it_hashes(door: Door):

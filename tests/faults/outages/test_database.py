@@ -71,12 +71,13 @@ async def test_a_deadlock_is_a_503_and_nothing_is_half_done(world: World) -> Non
         async with await psycopg.AsyncConnection.connect(world.config.database.url) as other:
             await other.execute("set deadlock_timeout = '60s'")  # the other one finds it, and is the victim
             await other.execute("lock table event_log in exclusive mode")
-            changing = asyncio.create_task(client.patch("/api/v1/users/me", json={"first_name": "A"}, headers=headers))
+            change = {"username": "ada.again"}  # takes more than one statement: locks are taken one after the other
+            changing = asyncio.create_task(client.patch("/api/v1/users/me", json=change, headers=headers))
             await eventually(lambda: _waits(world), what="a request that waits")
             await other.execute("select 1 from users for update")
             answer = await changing
             await other.rollback()
-        again = await client.patch("/api/v1/users/me", json={"first_name": "A"}, headers=headers)
+        again = await client.patch("/api/v1/users/me", json=change, headers=headers)
 
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
     assert answer.headers["Retry-After"]
