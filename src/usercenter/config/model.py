@@ -77,7 +77,7 @@ class Consumer(Settings, frozen=True):
     auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
     prefetch_kbytes: Annotated[int, Meta(ge=64, le=1_048_576)] = 1_024
-    """How much each group's consumer reads ahead of the batch in hand; a fetch brings a quarter of it per partition."""
+    """How much each group's consumer reads ahead of the batch in hand; a fetch brings a 16th of it per partition."""
     crashes: Annotated[int, Meta(ge=1, le=100)] = 3
     """An event in whose handling so many processes ended is not handled any more; it becomes a dead letter."""
 
