@@ -13,8 +13,9 @@ import structlog
 from msgspec.structs import replace
 
 from usercenter import memory, migrations
-from usercenter.api.app import front_door, service_door
 from usercenter.api.idempotency import IdempotencyKeys, forget_older_than
+from usercenter.api.observed import Application
+from usercenter.api.service_door import service_door
 from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
@@ -179,7 +180,7 @@ class Service:
         services = self._for_requests(clock)
         is_api = "api" in roles
         self._server = HttpServer(
-            front_door(services) if is_api else service_door(services),
+            _front_door(services) if is_api else service_door(services),
             config.server,
             port=config.server.port if is_api else config.server.monitoring_port,
             setting="port" if is_api else "monitoring_port",
@@ -326,6 +327,13 @@ class Service:
                 self._schema_problem = f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`"
                 log.error("service.schema_outdated", found=found, needed=needed, next="usercenter db upgrade")
             await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
+
+
+def _front_door(services: Services) -> Application:
+    """The whole API; the web framework is imported where it is used."""
+    from usercenter.api.app import front_door
+
+    return front_door(services)
 
 
 def reactions_of(config: Config) -> tuple[tuple[type[Event], ...], tuple[Group, ...]]:

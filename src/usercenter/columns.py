@@ -5,17 +5,30 @@ lists in lists) still goes that way; the bytes are the same.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from psycopg.abc import Buffer
 from psycopg.types.array import ListBinaryDumper
 
+T = TypeVar("T")
+
+_ROWS_AT_ONCE: Final = 200
 _HEAD: Final = Struct("!IIIII").pack  # dimensions, whether something is missing, type; how many, from which number
 _LENGTH: Final = Struct("!i").pack
 _NUMBERS: Final = {21: Struct("!ih").pack, 23: Struct("!ii").pack, 20: Struct("!iq").pack}
+
+
+def parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The rows in their order, so many at a time as one statement is to carry where each has the bytes of an event.
+
+    The client library holds a statement's parameters in one piece, in a buffer of the connection that only grows: a
+    batch of 500 events in one statement would leave a megabyte behind in each connection of the pool.
+    """
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        yield rows[start : start + _ROWS_AT_ONCE]
 
 
 class Column(ListBinaryDumper):

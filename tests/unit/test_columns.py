@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 
-from usercenter.columns import Column
+from usercenter.columns import Column, parts
 
 _ADAPTERS = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_dumper(list, Column)
@@ -46,3 +46,11 @@ def test_an_array_has_the_bytes_that_the_driver_writes(values: list[Any]) -> Non
 )  # fmt: skip
 def test_what_it_does_not_know_goes_the_drivers_way(values: list[Any]) -> None:
     assert written(_OURS, values) == written(_THEIRS, values)
+
+
+@given(st.integers(0, 1_000).map(range))
+def test_parts_are_all_rows_in_their_order_and_none_has_more_than_a_statement_is_to_carry(rows: range) -> None:
+    found = [list(part) for part in parts(rows)]
+
+    assert [row for part in found for row in part] == list(rows)
+    assert all(1 <= len(part) <= 200 for part in found)

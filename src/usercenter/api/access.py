@@ -9,8 +9,9 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from usercenter.api.injection import ApiRequest
 from usercenter.api.reading import query_problems
-from usercenter.api.services import ApiRequest, Services
+from usercenter.api.services import Services
 from usercenter.users.errors import InvalidFields, NotAllowed, TokenInvalid
 from usercenter.users.model import Role, User
 

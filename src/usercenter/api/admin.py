@@ -11,10 +11,11 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import RoleChange, StatusChange, UserPage, search_of
 from usercenter.api.cursors import Cursor, Cursors
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.reading import Body, require_json
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.api.versions import ETAG, IfMatch, expected_sequence, versioned
 from usercenter.api.views import Change, Me, UserView
 from usercenter.events import Origin

@@ -10,11 +10,11 @@ from usercenter.api.access import require_role
 from usercenter.api.admin_views import Timeline
 from usercenter.api.cursors import Cursor
 from usercenter.api.description import LARGEST
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.log_pages import Size
 from usercenter.api.logins import Logins, logins_page
 from usercenter.api.problems import errors
 from usercenter.api.security_log import SecurityLog, security_page
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import timeline
 
 _BEARER: Final[list[dict[str, list[str]]]] = [{"bearer": []}]

@@ -38,11 +38,6 @@ def front_door(services: Services) -> Application:
     return _application(services, [*_FOR_USERS, *_FOR_ADMINS, LoginController, WebhookController, *_HEALTH])
 
 
-def service_door(services: Services) -> Application:
-    """Health and metrics alone, for a process without it."""
-    return _application(services, _HEALTH)
-
-
 _FOR_USERS: list[Any] = [
     UserController,
     SessionController,

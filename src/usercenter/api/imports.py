@@ -14,9 +14,10 @@ from litestar.response import Stream
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import ImportView, search_of
 from usercenter.api.description import LARGEST, files
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import answer, errors
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.events import new_id
 from usercenter.users import import_queries
 from usercenter.users.directory import Search

@@ -9,9 +9,10 @@ from litestar import Controller, get
 
 from usercenter.api.access import caller
 from usercenter.api.cursors import Cursor
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.log_pages import Size, log_page
 from usercenter.api.problems import errors
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.users import logins
 from usercenter.users.logins import Entry
 

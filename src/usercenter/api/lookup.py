@@ -7,8 +7,8 @@ from litestar import Controller, Response, get
 from litestar.params import FromPath
 
 from usercenter.api.access import caller
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.problems import errors
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.api.versions import ETAG, versioned
 from usercenter.api.views import Me
 from usercenter.users.errors import NotAllowed, UserNotFound

@@ -7,11 +7,12 @@ from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 
 from usercenter.api.access import caller
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.proof import prove
 from usercenter.api.reading import Body, require_json
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.api.versions import ETAG, IfMatch, expected_sequence, versioned
 from usercenter.api.views import Change, Done, Me, NewEmail, NewPassword, PasswordProof, Replacement
 from usercenter.users import names, recovery, roles, service

@@ -3,8 +3,8 @@
 from typing import Final
 from uuid import UUID
 
+from usercenter.api.injection import ApiRequest
 from usercenter.api.observed import REQUEST_ID, TRACEPARENT
-from usercenter.api.services import ApiRequest
 from usercenter.events import Origin
 
 _LONGEST_USER_AGENT: Final = 500

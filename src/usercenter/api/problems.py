@@ -6,12 +6,12 @@
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
+from usercenter.api.details import MEDIA_TYPE, ProblemDetails, details
 from usercenter.api.idempotency import KeyReused
 from usercenter.api.observed import HAS_LEFT, REQUEST_ID
 from usercenter.api.reading import Malformed, NotJson
@@ -36,7 +36,6 @@ from usercenter.users.errors import (
 
 log = structlog.get_logger()
 
-MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="usercenter"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -44,22 +43,6 @@ _A_WHILE: Final = f"{RETRY_AFTER_SECONDS} seconds"
 _READING: Final = frozenset({"GET", "HEAD"})
 
 AnyRequest = Request[Any, Any, Any]
-
-
-class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The body of every error."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    error: str
-    message: str
-    code: int
-    request_id: str
-    errors: list[Problem] = []
-    """Every wrong field, where fields are the reason."""
 
 
 def answer(
@@ -72,18 +55,8 @@ def answer(
     headers: dict[str, str] | None = None,
 ) -> Response[ProblemDetails]:
     """An error as the client gets it."""
-    body = ProblemDetails(
-        type=f"urn:usercenter:problem:{error}",
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=message,
-        instance=request.url.path,
-        error=error,
-        message=message,
-        code=status,
-        request_id=str(request.scope.get(REQUEST_ID, "")),
-        errors=problems or [],
-    )
+    request_id = str(request.scope.get(REQUEST_ID, ""))
+    body = details(status, error, message, path=request.url.path, request_id=request_id, problems=problems)
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from usercenter.api.access import Caller
+from usercenter.api.injection import ApiRequest
 from usercenter.api.origin import origin_of
-from usercenter.api.services import ApiRequest, Services
+from usercenter.api.services import Services
 from usercenter.events import Origin
 from usercenter.users import facts, logins, queries
 from usercenter.users.errors import WrongPassword

@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
-from usercenter.api.services import ApiRequest
+from usercenter.api.injection import ApiRequest
 from usercenter.config.model import Accounts
 from usercenter.users.errors import InvalidFields, Problem
 

@@ -9,10 +9,10 @@ from typing import Final
 from litestar import Controller, post
 from litestar.params import JSONBody
 
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.reading import Body, require_json
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.api.views import Done, ForgottenPassword, OneTimeToken, PasswordReset
 from usercenter.users import recovery
 

@@ -1,13 +1,9 @@
-"""What the routes work with; bootstrap builds it once."""
+"""What the routes work with; bootstrap builds it once. Knows nothing of the web framework."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import redis.asyncio as redis
-from litestar import Request
-from litestar.datastructures import State
-from litestar.di import NamedDependency
 
 from usercenter.api.idempotency import IdempotencyKeys
 from usercenter.clock import Clock
@@ -25,8 +21,6 @@ from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
 from usercenter.users.tokens import Tokens
 from usercenter.webhooks.service import Webhooks
-
-ApiRequest = Request[Any, Any, State]
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +50,3 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     notes: Callable[[], list[str]]
     """What is worth knowing beside it, and keeps nothing from working."""
     tracing: Tracing = UNTRACED
-
-
-OurServices = NamedDependency[Services]
-"""How a route asks for them."""

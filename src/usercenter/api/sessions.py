@@ -9,9 +9,9 @@ from litestar import Controller, Response, delete, get, post
 from litestar.params import FromPath, JSONBody
 
 from usercenter.api.access import caller
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.problems import errors
 from usercenter.api.reading import Body, require_json
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.api.versions import ETAG, etag
 from usercenter.api.views import RefreshRequest, SignedIn, UserView
 from usercenter.users import queries, sessions

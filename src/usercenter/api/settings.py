@@ -10,10 +10,11 @@ from litestar.params import JSONBody
 from msgspec import UNSET, UnsetType
 
 from usercenter.api.access import caller
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.reading import Body, Request, require_json
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.config.model import Accounts
 from usercenter.users import service, settings
 from usercenter.users.errors import Problem

@@ -8,9 +8,9 @@ from litestar.params import FromQuery
 
 from usercenter.api.access import require_role
 from usercenter.api.admin_views import Series
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.moments import moment_of, moment_parameter
 from usercenter.api.problems import errors
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.users import statistics
 from usercenter.users.errors import InvalidFields, Problem
 from usercenter.users.statistics import MOST_POINTS, Step

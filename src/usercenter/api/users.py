@@ -7,11 +7,12 @@ from litestar import Controller, Response, post
 from litestar.params import HeaderParameter, JSONBody
 
 from usercenter.api.idempotency import LONGEST_KEY, Answer
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
 from usercenter.api.proof import note_failure
 from usercenter.api.reading import Body, require_json
-from usercenter.api.services import ApiRequest, OurServices, Services
+from usercenter.api.services import Services
 from usercenter.api.versions import ETAG, FIRST_VERSION, etag
 from usercenter.api.views import LoginRequest, RegisterRequest, SignedIn, UserView
 from usercenter.events import Origin

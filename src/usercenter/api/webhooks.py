@@ -11,9 +11,9 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from usercenter.api.access import require_role
 from usercenter.api.description import LARGEST
+from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.problems import answer, errors
 from usercenter.api.reading import Body, Request, require_json, text
-from usercenter.api.services import ApiRequest, OurServices
 from usercenter.events import USER_EVENTS
 from usercenter.events.envelope import type_of
 from usercenter.users.errors import Problem

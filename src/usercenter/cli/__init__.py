@@ -1,6 +1,7 @@
 """The command `usercenter`. Each command lives in its own module and is imported only when it is used."""
 
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from usercenter import __version__
@@ -24,8 +25,20 @@ def main() -> None:
             from usercenter.cli.kafka import kafka
 
             sys.exit(kafka(arguments[1], *arguments[2:]))  # everything behind the tool's name is the tool's own
+        if arguments[:1] == ["run"]:
+            _serve_if_plain(arguments[1:])
         from usercenter.cli.commands import app
         from usercenter.cli.tree import expect_command
 
         expect_command(app, arguments)
         sys.exit(app(arguments, exit_on_error=True, result_action="return_value") or FINE)
+
+
+def _serve_if_plain(words: Sequence[str]) -> None:
+    """Be the service until it ends, if that is plainly what is asked for."""
+    from usercenter.cli.lean import importing_little, options_of
+
+    if (options := options_of(words)) is not None:
+        with importing_little():
+            from usercenter.cli.serving import serve
+        sys.exit(serve(**options))

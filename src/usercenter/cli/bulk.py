@@ -6,8 +6,8 @@ import msgspec
 
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import chosen, say
-from usercenter.cli.terminal import fitting, plain, show, show_json, show_table
+from usercenter.cli.operating import chosen
+from usercenter.cli.terminal import fitting, plain, say, show, show_json, show_table
 from usercenter.messaging.operations import letter_queries, views
 from usercenter.messaging.operations.letters import Refusal, Result
 from usercenter.messaging.operations.selection import Action, Filter, Selection

@@ -44,6 +44,6 @@ def stoppable(context: "CompletionContext") -> list[str]:
 
 def _groups(context: "CompletionContext") -> "Sequence[Group]":
     from usercenter.bootstrap import reactions_of
-    from usercenter.cli.settings import loaded
+    from usercenter.cli.loading import loaded
 
     return reactions_of(loaded(context["config"].value).config)[1]

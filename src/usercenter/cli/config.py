@@ -1,7 +1,8 @@
 """`usercenter config`."""
 
+from usercenter.cli.loading import loaded
 from usercenter.cli.operating import Json
-from usercenter.cli.settings import ConfigFile, loaded
+from usercenter.cli.settings import ConfigFile
 from usercenter.cli.terminal import plain, show
 
 

@@ -2,9 +2,9 @@
 
 from usercenter.cli import UNREACHABLE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, say
+from usercenter.cli.operating import Json
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import show, show_json
+from usercenter.cli.terminal import say, show, show_json
 
 
 def upgrade(*, config: ConfigFile = None) -> None:

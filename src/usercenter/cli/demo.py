@@ -13,9 +13,10 @@ from rich.console import Console
 from usercenter import logs
 from usercenter.bootstrap import ROLES
 from usercenter.cli import CHECK_FAILED, FINE
-from usercenter.cli.operating import say
+from usercenter.cli.loading import loaded
 from usercenter.cli.process import run_until_stopped, service
-from usercenter.cli.settings import ConfigFile, loaded
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import say
 from usercenter.cli.tour import Tour
 from usercenter.config import Config
 from usercenter.embedded import endpoints

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from usercenter.cli import CHECK_FAILED, FINE, UNREACHABLE
-from usercenter.cli.operating import Json, say
+from usercenter.cli.operating import Json
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, show, show_json
+from usercenter.cli.terminal import plain, say, show, show_json
 
 if TYPE_CHECKING:
     from usercenter.config import Config

@@ -8,9 +8,10 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, say
-from usercenter.cli.settings import ConfigFile, loaded
-from usercenter.cli.terminal import plain, plain_lines, show_json, show_table
+from usercenter.cli.loading import loaded
+from usercenter.cli.operating import Json
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import plain, plain_lines, say, show_json, show_table
 from usercenter.cli.terminal import show as show_line
 
 if TYPE_CHECKING:

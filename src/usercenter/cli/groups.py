@@ -7,10 +7,10 @@ from cyclopts import Parameter
 
 from usercenter.cli import candidates
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes
 from usercenter.cli.overview import Live, seen
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, show, show_json, show_table
+from usercenter.cli.terminal import plain, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.config import Config

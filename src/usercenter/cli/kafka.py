@@ -5,7 +5,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from usercenter.cli import candidates
-from usercenter.cli.settings import embedded_parts, of_running
+from usercenter.cli.loading import embedded_parts
+from usercenter.cli.settings import of_running
 
 
 def kafka(

@@ -7,9 +7,10 @@ from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import Json, say
-from usercenter.cli.settings import ConfigFile, loaded
-from usercenter.cli.terminal import plain_lines, show, show_json
+from usercenter.cli.loading import loaded
+from usercenter.cli.operating import Json
+from usercenter.cli.settings import ConfigFile
+from usercenter.cli.terminal import plain_lines, say, show, show_json
 
 
 def preview(

@@ -4,7 +4,6 @@ import asyncio
 import getpass
 import re
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,6 @@ from cyclopts import Parameter, Token
 from usercenter.cli import WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed, guess
 from usercenter.cli.settings import of_running
-from usercenter.cli.terminal import plain
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop
@@ -147,9 +145,3 @@ def who(by: str | None) -> str:
     """Who asks: the OS user at this machine, and the name that was given, if one was."""
     user = f"{getpass.getuser()}@{socket.gethostname()}"
     return f"{by} ({user})" if by else user
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr; whole, whatever other threads write there meanwhile."""
-    sys.stderr.write(f"{plain(text)}\n")
-    sys.stderr.flush()

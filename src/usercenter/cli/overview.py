@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, TypeVar
 
 from cyclopts import Parameter
 
-from usercenter.cli.operating import say
+from usercenter.cli.terminal import say
 
 if TYPE_CHECKING:
     from usercenter.config import Config

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from usercenter import bootstrap, garbage, migrations
 from usercenter.bootstrap import Role, Service
-from usercenter.cli.settings import embedded_parts
+from usercenter.cli.loading import embedded_parts
 from usercenter.config import Config
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from usercenter.cli import CHECK_FAILED, FINE, bulk
-from usercenter.cli.operating import By, Frozen, Json, Reason, Which, Yes, filter_of, returns_of, say, who, work
+from usercenter.cli.operating import By, Frozen, Json, Reason, Which, Yes, filter_of, returns_of, who, work
 from usercenter.cli.settings import ConfigFile
-from usercenter.cli.terminal import show, show_json, show_table
+from usercenter.cli.terminal import say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop

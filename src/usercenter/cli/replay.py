@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import By, Json, Moment, Reason, Yes, say, who, work
+from usercenter.cli.operating import By, Json, Moment, Reason, Yes, who, work
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, show, show_json, show_table
+from usercenter.cli.terminal import plain, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop

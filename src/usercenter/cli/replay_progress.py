@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from usercenter.cli.operating import say
+from usercenter.cli.terminal import say
 
 if TYPE_CHECKING:
     from usercenter.messaging.operations.replays import Replay

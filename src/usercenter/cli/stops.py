@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from usercenter.cli import candidates
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import say
 from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import say
 
 
 def resume(

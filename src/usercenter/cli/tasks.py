@@ -19,12 +19,11 @@ from usercenter.cli.operating import (
     Yes,
     chosen,
     filter_of,
-    say,
     who,
     work,
 )
 from usercenter.cli.settings import ConfigFile
-from usercenter.cli.terminal import fitting, show, show_facts, show_json, show_table
+from usercenter.cli.terminal import fitting, say, show, show_facts, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.bootstrap import Workshop

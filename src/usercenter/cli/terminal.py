@@ -34,6 +34,12 @@ def plain_lines(text: str) -> str:
     return "\n".join(map(plain, text.split("\n")))
 
 
+def say(text: str) -> None:
+    """A line for the person at the terminal, on stderr; whole, whatever other threads write there meanwhile."""
+    sys.stderr.write(f"{plain(text)}\n")
+    sys.stderr.flush()
+
+
 def show(line: str = "") -> None:
     """A line of data, on stdout."""
     print(line)  # noqa: T201

@@ -8,9 +8,9 @@ import msgspec
 from cyclopts import Parameter
 
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import By, Json, Limit, Unmasked, say, who, work
+from usercenter.cli.operating import By, Json, Limit, Unmasked, who, work
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import fitting, plain, show, show_json
+from usercenter.cli.terminal import fitting, plain, say, show, show_json
 from usercenter.cli.user import Name, id_of
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
+from usercenter.cli.loading import embedded_parts
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes
 from usercenter.cli.overview import Live, seen
-from usercenter.cli.settings import ConfigFile, embedded_parts, of_running
-from usercenter.cli.terminal import plain, show, show_json, show_table
+from usercenter.cli.settings import ConfigFile, of_running
+from usercenter.cli.terminal import plain, say, show, show_json, show_table
 
 if TYPE_CHECKING:
     from usercenter.config.model import Kafka

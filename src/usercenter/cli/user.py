@@ -14,9 +14,9 @@ from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE, WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Yes
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, show_facts, show_json
+from usercenter.cli.terminal import plain, say, show_facts, show_json
 from usercenter.cli.terminal import show as show_line
 from usercenter.clock import SystemClock
 from usercenter.config import Config

@@ -8,9 +8,9 @@ import msgspec
 from cyclopts import Parameter
 
 from usercenter.cli import CHECK_FAILED, FINE
-from usercenter.cli.operating import Json, say
+from usercenter.cli.operating import Json
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, plain_lines, show, show_json
+from usercenter.cli.terminal import plain, plain_lines, say, show, show_json
 
 if TYPE_CHECKING:
     from usercenter.config import Config

@@ -12,9 +12,9 @@ from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Limit, Yes, say
+from usercenter.cli.operating import NOTHING_CHANGED, Json, Limit, Yes
 from usercenter.cli.settings import ConfigFile, of_running
-from usercenter.cli.terminal import plain, show, show_json
+from usercenter.cli.terminal import plain, say, show, show_json
 
 if TYPE_CHECKING:
     from usercenter.config import Config

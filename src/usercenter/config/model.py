@@ -79,7 +79,7 @@ class Consumer(Settings, frozen=True):
     transactions: Annotated[int, Meta(ge=1, le=16)] = 2
     """In how many transactions at once a batch of hundreds is handled, each with whole users; 1 keeps it whole."""
     prefetch_kbytes: Annotated[int, Meta(ge=64, le=1_048_576)] = 1_024
-    """How much each group's consumer reads ahead of the batch in hand; a fetch brings a quarter of it per partition."""
+    """How much each group's consumer reads ahead of the batch in hand; a fetch brings a 16th of it per partition."""
     crashes: Annotated[int, Meta(ge=1, le=100)] = 3
     """An event in whose handling so many processes ended is not handled any more; it becomes a dead letter."""
 

@@ -9,7 +9,7 @@ import confluent_kafka
 
 from usercenter.config.model import Kafka
 
-_FETCHES_AHEAD: Final = 4
+_FETCHES_AHEAD: Final = 16
 BrokerFailure: Final = confluent_kafka.KafkaException
 """What any call to the brokers raises; for those who must not import the client library."""
 
@@ -42,7 +42,8 @@ def consumer_settings(kafka: Kafka, group: str) -> dict[str, Any]:
         "auto.commit.interval.ms": consumer.auto_commit_interval_ms,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
-        # librdkafka would hold 64 MB for each consumer; a record that is larger than this is read all the same
+        # librdkafka would hold 64 MB for each consumer; a record that is larger than this is read all the same. What a
+        # fetch brings is compressed, comes for every partition at once, and is five times as much when it is read
         "queued.max.messages.kbytes": consumer.prefetch_kbytes,
         "fetch.message.max.bytes": consumer.prefetch_kbytes * 1_024 // _FETCHES_AHEAD,
         # with that much in hand it stops fetching for so long; by default a second, in which all of it is handled

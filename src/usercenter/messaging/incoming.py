@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from operator import methodcaller
+from sys import intern
 from typing import Final
 
 import confluent_kafka
@@ -27,9 +28,12 @@ def received(message: confluent_kafka.Message) -> Received:
 
 
 def _headers(message: confluent_kafka.Message) -> dict[str, str]:
-    """None at all where a name is not UTF-8: the client library fails on it, and the value is what counts."""
+    """None at all where a name is not UTF-8: the client library fails on it, and the value is what counts.
+
+    Every message has the same dozen of names, so they are kept once.
+    """
     try:
-        return {name: _text(value) for name, value in _call_headers(message) or ()}
+        return {intern(name): _text(value) for name, value in _call_headers(message) or ()}
     except (SystemError, UnicodeDecodeError):
         return {}
 

@@ -5,7 +5,7 @@ served goes to the end of the queue. Of those that are suspected of ending their
 the next end costs no other suspect an attempt. The table `tasks` is the truth; whatever is dropped here is found there.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import islice
@@ -21,8 +21,8 @@ class Lanes:
         """`most_taken` says how many lanes of a handler may be taken at a time; None for any number."""
         self._per_lane = per_lane
         self._most_taken = most_taken
-        self._free: dict[Lane, deque[int]] = {}
-        self._taken: dict[Lane, deque[int]] = {}
+        self._free: dict[Lane, list[int]] = {}  # lists, for most have one position: a deque takes 760 bytes for it
+        self._taken: dict[Lane, list[int]] = {}
         self._suspects: set[Lane] = set()
         """Lanes whose first task is suspected."""
 
@@ -65,7 +65,7 @@ class Lanes:
         """Hold one more position at the end of its lane, unless the lane has enough; says whether."""
         queue = self._taken.get(lane)
         if queue is None:
-            queue = self._free.setdefault(lane, deque())
+            queue = self._free.setdefault(lane, [])
         if is_suspect and not queue and lane in self._free:
             self._suspects.add(lane)
         if len(queue) >= self._per_lane:
@@ -78,7 +78,7 @@ class Lanes:
         heads: dict[int, Lane] = {}
         for lane in list(islice(self._ready(shards), max(0, number))):
             queue = self._free.pop(lane)
-            heads[queue.popleft()] = lane
+            heads[queue.pop(0)] = lane
             self._taken[lane] = queue
         return heads
 

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
+from usercenter.columns import parts
 from usercenter.db import Database, Parameters, Transaction
 from usercenter.events import Event, encode, encode_headers
 from usercenter.messaging.causes import carried_from
@@ -60,7 +61,8 @@ async def add(tx: Transaction, *events: Event, traceparent: str | None = None) -
     """
     if not events:
         return
-    await tx.send(_ADD, _columns([_row(event, traceparent) for event in events]))
+    for part in parts([_row(event, traceparent) for event in events]):
+        await tx.send(_ADD, _columns(part))
     tx.wake_after_commit(SIGNAL)
 
 
@@ -92,7 +94,8 @@ async def add_raw(tx: Transaction, messages: Sequence[RawMessage]) -> None:
     rows = [
         (m.id, m.stream, m.key, m.type, m.payload, msgspec.json.encode(m.headers).decode(), m.shard) for m in messages
     ]
-    await tx.send(_ADD_RAW, _columns(rows))
+    for part in parts(rows):
+        await tx.send(_ADD_RAW, _columns(part))
     tx.wake_after_commit(SIGNAL)
 
 

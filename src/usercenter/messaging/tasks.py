@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from usercenter.columns import parts
 from usercenter.db import Transaction
 from usercenter.messaging.shards import shard_of
 
@@ -119,7 +120,8 @@ async def add(tx: Transaction, tasks: Sequence[NewTask]) -> None:
     if not tasks:
         return
     rows = [(*task[:-1], msgspec.json.encode(task.headers).decode(), shard_of(task.user_id)) for task in tasks]
-    await tx.send(_ADD, _columns(rows))
+    for part in parts(rows):
+        await tx.send(_ADD, _columns(part))
     tx.wake_after_commit(SIGNAL)
     tx.wake_after_commit(SETS_SIGNAL)
 

@@ -8,11 +8,11 @@ import base64
 import binascii
 import hashlib
 import re
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -23,11 +23,20 @@ from usercenter.notify.errors import MailRefused
 from usercenter.notify.letters import Letter
 from usercenter.notify.lines import one_line
 
+
+class _Headers(HeaderRegistry):
+    """Makes the class of a header once, and not for each mail: a class is a ring, which waits for the collector."""
+
+    @lru_cache(maxsize=32)  # noqa: B019  # there is one registry, as long as the process lives
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name)
+
+
 _WHOLE: Final = {"list-unsubscribe", "list-unsubscribe-post"}
 """Headers that stay on one line: the standard library would encode a long URL as words, which nobody decodes here."""
 _ASCII: Final = bytes(range(128))
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
-_POLICY: Final = EmailPolicy(linesep="\r\n", cte_type="7bit", max_line_length=78)
+_POLICY: Final = EmailPolicy(linesep="\r\n", cte_type="7bit", max_line_length=78, header_factory=_Headers())
 _POLICY_UTF8: Final = _POLICY.clone(utf8=True)
 _LONGEST_PLAIN: Final = 64
 _BOUNDARY: Final = b"=_usercenter"

@@ -120,10 +120,10 @@ async def test_what_a_savepoint_takes_back_wakes_nobody(world: World) -> None:
 async def test_events_are_read_in_the_order_of_the_calls(world: World) -> None:
     user = uuid4()
     async with world.database.transaction() as tx:
-        await outbox.add(tx, *(logged_in(user, sequence) for sequence in range(1, 51)))
-        await outbox.add(tx, logged_in(user, 51))
-        rows = await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=100)
-    assert [row.headers["ce_sequence"] for row in rows] == [str(number) for number in range(1, 52)]
+        await outbox.add(tx, *(logged_in(user, sequence) for sequence in range(1, 451)))
+        await outbox.add(tx, logged_in(user, 451))
+        rows = await outbox.waiting(tx.fetch_all, shards=range(SHARDS), beside=[], held_keys=[], limit=1_000)
+    assert [row.headers["ce_sequence"] for row in rows] == [str(number) for number in range(1, 452)]
 
 
 async def test_the_same_sequence_twice_is_refused(world: World) -> None:

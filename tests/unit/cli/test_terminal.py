@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cyclopts import Token
 
-from usercenter.cli.operating import moment, say, who
-from usercenter.cli.terminal import plain, short, show_facts, show_json, show_table
+from usercenter.cli.operating import moment, who
+from usercenter.cli.terminal import plain, say, short, show_facts, show_json, show_table
 
 HOSTILE = "a\x1b[31m\x9b2J\u202e\u2028\r\nb\x00\x7f</script>"
 ACTING = set("\x1b\x9b\u202e\u2028\r\x00\x7f")

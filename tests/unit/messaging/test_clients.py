@@ -58,7 +58,7 @@ def test_the_consumers_defaults_are_those_of_the_design() -> None:
     settings = consumer_settings(KAFKA, "usercenter")
     assert Consumer().auto_offset_reset == "latest"
     assert Consumer().batch_messages == 500
-    assert (settings["queued.max.messages.kbytes"], settings["fetch.message.max.bytes"]) == (1_024, 262_144)
+    assert (settings["queued.max.messages.kbytes"], settings["fetch.message.max.bytes"]) == (1_024, 65_536)
     assert settings["fetch.queue.backoff.ms"] < 100, "a full queue is emptied in less than the second that is usual"
     assert settings["partition.assignment.strategy"] == "roundrobin"
     assert (settings["session.timeout.ms"], settings["heartbeat.interval.ms"]) == (10_000, 3_000)

@@ -1,4 +1,6 @@
 import asyncio
+import subprocess
+import sys
 import unicodedata
 from collections.abc import AsyncIterator
 
@@ -47,6 +49,21 @@ def test_a_common_password_is_refused_where_the_policy_asks(password):
 
 def test_a_rare_password_passes_the_list():
     assert check_password("correct horse battery staple", STRICT) is None
+
+
+def test_two_common_passwords_with_a_line_break_between_them_are_none():
+    assert check_password("123456\npassword", STRICT) is None
+
+
+def test_the_list_is_read_without_the_package_around_it():
+    program = """
+import sys
+from usercenter.config.model import Accounts
+from usercenter.users.passwords import check_password
+assert check_password("password123", Accounts(refuse_common_passwords=True))
+sys.exit("zxcvbn" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603  # our own words
 
 
 def test_a_problem_never_repeats_the_password():

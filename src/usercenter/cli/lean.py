@@ -1,0 +1,45 @@
+"""`usercenter run` in a process that lives for weeks: without what only a person at a terminal needs.
+
+The library that reads our command lines takes 5 MB, with what it needs to write pages; and where the packages that
+colour a terminal are installed (ours needs them for `demo` and `top`), structlog and httpx import them too, for
+developers: 4 MB more.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+_NAMES: Final = {"--roles": "roles", "--config": "config", "-c": "config"}
+_FOR_DEVELOPERS: Final = ("rich", "pygments", "httpx._main")
+"""Each of them is done without where it is not installed."""
+
+
+def options_of(words: Sequence[str]) -> dict[str, Any] | None:
+    """What `run` is called with; None for whatever is not as plain as `--roles api --config=FILE`: help, mistakes …"""
+    found: dict[str, Any] = {}
+    left = list(words)
+    while left:
+        flag, is_joined, value = left.pop(0).partition("=")
+        if not is_joined and left:
+            value = left.pop(0)
+        name = _NAMES.get(flag)
+        is_odd = is_joined and not flag.startswith("--")
+        if name is None or name in found or is_odd or not value or value.startswith("-"):
+            return None
+        found[name] = Path(value) if name == "config" else value
+    return found
+
+
+@contextmanager
+def importing_little() -> Iterator[None]:
+    """What is imported inside finds nothing that is for developers at a terminal; whoever imports later finds it."""
+    absent: dict[str, Any] = {name: None for name in _FOR_DEVELOPERS if name not in sys.modules}
+    sys.modules.update(absent)
+    try:
+        yield
+    finally:
+        for name in absent:
+            if sys.modules.get(name, name) is None:
+                del sys.modules[name]
