@@ -105,6 +105,7 @@ async def _run(measures: Sequence[Measure]) -> list[str]:
     async with _grounds(console) as (grounds, folder):
         facts = await machine.facts(grounds, folder)
         for measure in measures:
+            facts["machine"]["hash_ms"] = machine.hash_ms()  # each measure may meet another machine
             try:
                 rounds, seconds = await take(measure, grounds, tell=console.print)
             except WorkNotDone as error:

@@ -3,16 +3,20 @@
 import os
 import platform
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
+import argon2
 import confluent_kafka
 import psutil  # type: ignore[import-untyped]
 
 from bench.ground import Grounds
 from usercenter.embedded.data_dir import Versions
 
+_HASHES: Final = 9
 _PACKAGES: Final = ("usercenter", "confluent-kafka", "psycopg", "msgspec", "uvloop")
 _PROMISES: Final = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method")
 
@@ -35,6 +39,19 @@ async def facts(grounds: Grounds, folder: Path) -> dict[str, Any]:
         "postgresql": await _promises(grounds),
         "acks": grounds.config.kafka.producer.acks,
     }
+
+
+def hash_ms() -> float:
+    """How fast the machine is at this moment: the median time of nine argon2id hashes, one after the other.
+
+    19 MiB, two rounds, one lane. Two results whose figures differ as these do differ by their days alone.
+    """
+    hasher, times = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1), []
+    for _ in range(_HASHES):
+        began = time.perf_counter()
+        hasher.hash("correct horse battery staple")
+        times.append(time.perf_counter() - began)
+    return round(median(times) * 1000, 1)
 
 
 def filesystem_of(folder: Path) -> str:

@@ -47,6 +47,31 @@ def test_each_contender_has_its_spread_and_the_ratio(tmp_path: Path) -> None:
     assert "3 rounds of 1,000" in text
 
 
+def test_how_fast_the_machine_was_is_said_where_it_is_known(tmp_path: Path) -> None:
+    kept(tmp_path)
+    assert ", a hash in" not in written(tmp_path)
+    of_today = FACTS | {"machine": {**FACTS["machine"], "hash_ms": 21.3}}  # type: ignore[dict-item]
+    measure = Measure(
+        name="race",
+        work="running",
+        events=1_000,
+        contenders={"ours": nothing},
+        figures=[Figure(name="speed", unit="m/s")],
+    )
+    result = Result(measure=measure, rounds={"ours": [{"speed": 1.0}]}, seconds=1.0)
+    report.write(result, of_today, folder=tmp_path)
+    assert "load before 0.1, a hash in 21.3 ms." in written(tmp_path)
+
+
+def test_goals_that_are_missed_for_one_reason_share_a_line(tmp_path: Path) -> None:
+    kept(
+        tmp_path,
+        Goal(words="faster", figure="speed", at_least=1_000_000),
+        Goal(words="faster still", figure="speed", at_least=2_000_000),
+    )
+    assert "- `race`, faster; faster still: the reason has not been found yet." in written(tmp_path)
+
+
 def test_who_is_no_rival_has_no_ratio(tmp_path: Path) -> None:
     figure = crews.core_time("event sent")
     rounds = {name: [{figure: 25.0}, {figure: 27.0}] for name in ("1 relay", "2 relays")}
