@@ -7,8 +7,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -38,6 +38,8 @@ PATIENCE_SECONDS = 30.0
 OF_THEIR_OWN = {"run", "kafka", "db"}
 """Commands that run as processes: they handle signals, give their streams to others, or set up logging."""
 HOOKS: dict[str, list[Any]] = {"request": [CANARIES.sent], "response": [CANARIES.answered]}
+TEMPLATE = "usercenter_template"
+"""The migrated database that all others are copies of."""
 START_SECONDS = 90.0
 """A process may have to wait for its turn on a busy machine."""
 
@@ -264,10 +266,22 @@ def config_of(parts: Running, database_url: str) -> Config:
     )
 
 
+@contextmanager
+def fresh_database(parts: Running) -> Iterator[str]:
+    """The URL of a copy of the migrated template, which is gone afterwards."""
+    url = new_database(parts, TEMPLATE)
+    try:
+        yield url
+    finally:
+        execute(
+            parts.config.database.url, f"drop database {psycopg.conninfo.conninfo_to_dict(url)['dbname']} with (force)"
+        )
+
+
 def new_database(parts: Running, template: str) -> str:
-    """A fresh copy of the migrated template; returns its URL."""
+    """A fresh copy of a database; returns its URL. To copy whole files takes half as long as page by page."""
     name = f"test_{uuid4().hex[:12]}"
-    execute(parts.config.database.url, f"create database {name} template {template}")
+    execute(parts.config.database.url, f"create database {name} template {template} strategy file_copy")
     return with_database(parts.config.database.url, name)
 
 

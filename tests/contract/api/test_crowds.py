@@ -5,6 +5,7 @@ import collections
 import statistics
 import time
 
+import pytest
 from doorway import Door
 
 
@@ -37,6 +38,7 @@ async def test_logins_of_one_user_at_one_time_take_one_sequence_number_each(door
     assert sorted(answer.json()["user"]["sequence"] for answer in answers) == list(range(2, 22))
 
 
+@pytest.mark.alone
 async def test_the_service_stays_responsive_while_it_hashes(door: Door):
     registrations = asyncio.gather(*(door.register(door.person()) for _ in range(50)))
     seconds = []
