@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+WORKERS ?= 3
+# what is compiled is kept, whatever the machine says: hundreds of processes are started from it
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo run dev test check faults fmt lint bench clean
@@ -21,14 +25,14 @@ run: $(RUN) ## the service on embedded parts, until Ctrl-C
 
 dev: $(DEV) ## pytest and the other tools, into .venv; runs nothing
 
-test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## all tests, against real Kafka, PostgreSQL, Valkey and SMTP (make test WORKERS=0: in one process)
+	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 check: $(DEV) lint ## what CI checks: lint, types, layers, then the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 
 faults: $(DEV) ## every fault, the long ones too; writes docs/reliability.md (make faults ARGS="--seed 7 --kills 60")
-	@$(BIN)/python -m pytest tests/faults -m "long or not long" --reliability $(ARGS)
+	@$(PYTEST) tests/faults -m "long or not long" --reliability $(ARGS)
 
 lint: $(DEV) ## style, types and the direction of imports
 	@$(BIN)/ruff check .

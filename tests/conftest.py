@@ -1,15 +1,15 @@
 """The parts that all tests share, started once; and a world of its own for each test that asks for one."""
 
-import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import in_memory
 import pytest
+import workers
 from broom import sweep
 from canaries import CANARIES
-from harness import World, config_of, execute, new_database, with_database
+from harness import TEMPLATE, World, config_of, execute, fresh_database, with_database
 from msgspec.structs import replace
 
 from usercenter import logs, migrations
@@ -17,8 +17,13 @@ from usercenter.config.model import Config, Embedded, Logging
 from usercenter.db import Database
 from usercenter.embedded.parts import Running, running
 
-TEMPLATE = "usercenter_template"
 LOGS = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(workers, "workers")
+    if not workers.told(config):
+        in_memory.clear_away()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,13 +34,9 @@ def _logs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """No secret that a test used stands in what the service said; else the run has failed."""
-    folder = session.config.stash.get(LOGS, None)
-    if folder is None:
-        return
-    CANARIES.hear_files(sorted(folder.glob("usercenter.log*")))
-    if leaks := CANARIES.leaks():
-        print("\nsecrets were said:", *leaks, sep="\n  ")  # noqa: T201
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if folder := session.config.stash.get(LOGS, None):
+        CANARIES.hear_files(sorted(folder.glob("usercenter.log*")))
+    workers.tell(session, CANARIES.leaks())
 
 
 @pytest.fixture(scope="session")
@@ -45,37 +46,23 @@ async def parts(pytestconfig: pytest.Config) -> AsyncIterator[Running]:
     Nobody pulls the plug of this machine: a killed PostgreSQL finds what it wrote, although it has not waited for the
     disk. The run that is written down as docs/reliability.md waits for it all the same.
     """
+    is_report = pytestconfig.getoption("--reliability", default=False)
     # Not pytest's own folder: each other pytest of root that starts closes it to PostgreSQL's user.
-    with folder_of_many_files("usercenter-parts-") as folder:
+    place = None if is_report else in_memory.place()
+    with tempfile.TemporaryDirectory(prefix=in_memory.PREFIX, dir=place) as folder:
         config = Config(embedded=Embedded(is_enabled=True, data_dir=folder), logging=Logging(file=""))
         async with running(config, announce=print) as started:
-            if not pytestconfig.getoption("--reliability", default=False):
+            if not is_report:
                 do_not_wait_for_the_disk(started.config.database.url)
             execute(started.config.database.url, f"create database {TEMPLATE}")
             migrations.upgrade(with_database(started.config.database.url, TEMPLATE))
             yield started
-            await drop_the_stores(started)
-
-
-@contextmanager
-def folder_of_many_files(prefix: str) -> Iterator[str]:
-    """A temporary folder that is gone afterwards; Python's own way to remove a thousand databases takes a minute."""
-    folder = tempfile.mkdtemp(prefix=prefix)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["rm", "-rf", folder], check=True)  # noqa: S603, S607  # a folder of ours
-
-
-async def drop_the_stores(parts: Running) -> None:
-    """Nobody reads hundreds of databases and topics again: to write them out would take half a minute."""
-    for store in (parts.kafka, parts.postgres):
-        if store is not None:
-            await store.kill()
+            if started.kafka is not None:
+                await started.kafka.kill()  # nobody reads its topics again: nothing has to be written out
 
 
 def do_not_wait_for_the_disk(url: str) -> None:
-    """And do not go round among the hundreds of databases that tests leave behind all the time."""
+    """And do not go round among the databases of tests that are over in seconds."""
     for setting in ("fsync = off", "autovacuum_naptime = '5min'"):
         execute(url, f"alter system set {setting}")
     execute(url, "select pg_reload_conf()")
@@ -84,11 +71,12 @@ def do_not_wait_for_the_disk(url: str) -> None:
 @pytest.fixture
 async def world(parts: Running) -> AsyncIterator[World]:
     """A database and topics for one test alone."""
-    config = config_of(parts, new_database(parts, TEMPLATE))
-    database = Database(replace(config.database, pool_min=1, pool_max=4))
-    await database.open()
-    try:
-        yield World(parts, config, database)
-    finally:
-        await database.close()
-        sweep(config)
+    with fresh_database(parts) as url:
+        config = config_of(parts, url)
+        database = Database(replace(config.database, pool_min=1, pool_max=4))
+        await database.open()
+        try:
+            yield World(parts, config, database)
+        finally:
+            await database.close()
+            sweep(config)

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from usercenter.config.model import Server as Settings
 
+_BACKLOG: Final = 1024
 _HELD_BYTES: Final = 65_536
 
 
@@ -123,7 +124,7 @@ class HttpServer:
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=settings.stop_seconds,
-                backlog=1024,
+                backlog=_BACKLOG,
             )
         )
         self._task: asyncio.Task[None] | None = None
@@ -157,6 +158,7 @@ def _bind(host: str, port: int, setting: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(_BACKLOG)  # a port that is only bound can be bound by somebody else as well
     except OSError as error:
         listener.close()
         raise PortTaken(

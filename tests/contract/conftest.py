@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from doorway import Door, Doors, Lines
-from harness import World, config_of, new_database
+from harness import World, config_of, fresh_database
 from msgspec.structs import replace
 
 from usercenter.db import Database
@@ -32,15 +32,16 @@ def doors(parts: Running) -> Doors:
 
 @asynccontextmanager
 async def opened(parts: Running) -> AsyncIterator[Door]:
-    config = config_of(parts, new_database(parts, "usercenter_template"))
-    database = Database(replace(config.database, pool_min=1, pool_max=4))
-    await database.open()
-    world = World(parts, config, database)
-    try:
-        async with world.service(roles=["api"]) as (service, client):
-            yield Door(world, service, client)
-    finally:
-        await database.close()
+    with fresh_database(parts) as url:
+        config = config_of(parts, url)
+        database = Database(replace(config.database, pool_min=1, pool_max=4))
+        await database.open()
+        world = World(parts, config, database)
+        try:
+            async with world.service(roles=["api"]) as (service, client):
+                yield Door(world, service, client)
+        finally:
+            await database.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from faults.journal import Journal
 from faults.load import Clients, Habits
 from faults.page import PAGE, page
 from faults.report import Figures, Report
-from harness import World, config_of, new_database
+from harness import World, config_of, fresh_database
 from msgspec.structs import replace
 
 from usercenter.config.model import Config
@@ -113,13 +113,14 @@ def quick(config: Config) -> Config:
 @pytest.fixture
 async def world(parts: Running) -> AsyncIterator[World]:
     """A database and topics for one test alone, with a configuration that recovers quickly."""
-    config = quick(config_of(parts, new_database(parts, "usercenter_template")))
-    database = Database(replace(config.database, pool_min=1, pool_max=4))
-    await database.open()
-    try:
-        yield World(parts, config, database)
-    finally:
-        await database.close()
+    with fresh_database(parts) as url:
+        config = quick(config_of(parts, url))
+        database = Database(replace(config.database, pool_min=1, pool_max=4))
+        await database.open()
+        try:
+            yield World(parts, config, database)
+        finally:
+            await database.close()
 
 
 @pytest.fixture

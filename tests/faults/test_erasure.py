@@ -99,7 +99,7 @@ def waiting(config: Config) -> Config:
     """Whatever fails is tried again for long, not given up."""
     return replace(
         config,
-        tasks=replace(config.tasks, first_retry_ms=200, longest_retry_seconds=1, attempts=100),
+        tasks=replace(config.tasks, lease_seconds=15, first_retry_ms=200, longest_retry_seconds=1, attempts=100),
         webhooks=replace(config.webhooks, allowed_hosts=["localhost"], timeout_seconds=1),
     )
 

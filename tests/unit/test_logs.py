@@ -95,7 +95,18 @@ def test_a_value_with_line_breaks_stays_on_its_line(lines):
 
 
 @pytest.mark.parametrize(
-    "value", ["\ud800", "\udfff and more", 2**80, {1: 2}, {"a", "b"}, b"\xff", float("nan"), object()], ids=ascii
+    "value",
+    ["\ud800", "\udfff and more", 2**80, {1: 2}, {"a", "b"}, b"\xff", float("nan"), object()],
+    ids=[
+        "half a letter",
+        "half of one and more",
+        "a huge number",
+        "a dict",
+        "a set",
+        "bytes",
+        "no number",
+        "an object",
+    ],
 )
 def test_no_value_is_so_strange_that_its_line_is_lost(lines, value):
     log.info("room.thing_happened", value=value)

@@ -5,6 +5,7 @@ import collections
 import statistics
 import time
 
+import pytest
 from doorway import Door
 from owner import owner_at
 
@@ -62,6 +63,7 @@ async def test_of_twenty_changes_of_one_version_exactly_one_is_made(door: Door):
     assert len(await user.events()) == 2
 
 
+@pytest.mark.alone
 async def test_the_service_stays_responsive_while_it_hashes(door: Door):
     registrations = asyncio.gather(*(door.register(door.person()) for _ in range(50)))
     seconds = []

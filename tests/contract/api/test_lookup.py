@@ -65,6 +65,7 @@ async def test_the_second_look_is_answered_by_the_cache(door: Door, root: Owner)
     assert await reads(door, "hit") == before + 1
 
 
+@pytest.mark.alone
 async def test_a_dead_cache_costs_one_short_wait_and_then_none(door: Door, ada: Owner, root: Owner):
     world = World(door.world.parts, replace(door.config, cache=Cache(url=NOWHERE)), door.world.database)
     async with world.service(roles=["api"]) as (_, client):

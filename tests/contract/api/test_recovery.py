@@ -60,6 +60,7 @@ async def everything_kept(door: Door) -> str:
     return kept + str(await door.world.rows("select t::text from one_time_tokens t union select t::text from tasks t"))
 
 
+@pytest.mark.alone
 async def test_the_answer_does_not_tell_whether_there_is_such_an_account(door: Door, ada: Owner):
     suspended = await owner_at(door)
     await door.world.rows("update users set status = 'suspended' where id = %s returning id", suspended.id)

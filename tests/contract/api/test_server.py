@@ -56,6 +56,7 @@ async def test_it_answers_on_a_free_port():
         assert (await client.get("/")).text == "hello"
 
 
+@pytest.mark.alone
 async def test_an_answer_in_pieces_does_not_wait_for_the_clients_acknowledgement():
     async with serving(Greeting()) as (_, client):
         seconds = []
@@ -72,6 +73,15 @@ async def test_a_port_in_use_is_named_with_what_to_do():
         port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"127\.0\.0\.1:{port} cannot be used .*USERCENTER_SERVER__PORT"):
             HttpServer(Greeting(), SETTINGS, port=port)
+
+
+async def test_a_port_is_held_before_anything_is_answered_there():
+    first = HttpServer(Greeting(), SETTINGS, port=0)
+    try:
+        with pytest.raises(PortTaken):
+            HttpServer(Greeting(), SETTINGS, port=first.address[1])
+    finally:
+        await first.stop()
 
 
 async def test_stop_waits_for_an_answer_that_is_under_way():

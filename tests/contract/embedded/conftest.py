@@ -1,4 +1,4 @@
-"""One set of parts for all tests of this folder that do not break it for good."""
+"""One set of parts for the tests of a file that do not break it for good."""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from usercenter.config.model import Config, Embedded, EmbeddedKafka
 from usercenter.embedded.parts import Running, running
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def parts() -> AsyncIterator[Running]:
     # Not pytest's own folder: each other pytest of root that starts closes it to PostgreSQL's user.
     with tempfile.TemporaryDirectory(prefix="usercenter-parts-") as folder:

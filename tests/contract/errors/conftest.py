@@ -32,7 +32,7 @@ class Guarded(Running):
     broker: FaultyKafka
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def parts(parts: Running) -> AsyncIterator[Guarded]:
     with tempfile.TemporaryDirectory(prefix="usercenter-guarded-") as folder:
         lock = os.open(Path(folder) / "lock", os.O_CREAT | os.O_RDWR)

@@ -98,6 +98,7 @@ async def test_a_stop_waits_for_the_batch_in_hand_and_commits_it(each_kafka: Kaf
     assert await committed(each_kafka) == 1
 
 
+@pytest.mark.alone
 async def test_a_stop_gives_up_a_batch_that_does_not_end_and_the_next_consumer_handles_it(each_kafka: Kafka) -> None:
     stuck, next_one = Handler(), Handler()
     stuck.may_end.clear()
@@ -112,6 +113,7 @@ async def test_a_stop_gives_up_a_batch_that_does_not_end_and_the_next_consumer_h
     assert (stuck.values, next_one.values) == ([], [b"1"])
 
 
+@pytest.mark.alone
 async def test_a_stop_does_not_wait_for_a_broker_that_does_not_answer(kafka: Kafka, world: World) -> None:
     broker = world.parts.kafka
     assert broker is not None

@@ -17,9 +17,9 @@ from usercenter.config.model import Config
 from usercenter.embedded.parts import Running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def parts(parts: Running) -> AsyncIterator[Fronted]:
-    """The parts of all tests, with a broker of these tests in the place of theirs."""
+    """The parts of all tests, with a broker of this file's tests in the place of theirs: none idles through the run."""
     assert parts.postgres is not None
     with tempfile.TemporaryDirectory(prefix="usercenter-broker-") as folder:
         disk = Volume(Path(folder) / "disk", megabytes=256)

@@ -63,6 +63,7 @@ LONG = pytest.mark.long
         pytest.param(frozen, 60, marks=LONG),
     ],
 )
+@pytest.mark.alone
 async def test_while_the_broker_is_away_the_api_answers_as_before_and_afterwards_everything_is_drained_in_order(
     world: World,
     front: Front,

@@ -94,6 +94,7 @@ async def test_what_is_held_arrives_when_the_proxy_is_healed(echo: int) -> None:
         assert await client[0].readline() == b"held\n"
 
 
+@pytest.mark.alone
 async def test_a_delay_is_added_to_each_way_and_not_to_each_piece(echo: int) -> None:
     with Proxy(echo) as proxy:
         client = await connected(proxy)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from usercenter.events import new_id
 from usercenter.events.masking import fields_of_bytes, masked_event, masked_headers, masked_text
 
 EVENT = b'{"type":"user.updated","username":"ada","changes":{"phone":"+49 30 123456","tags":["x-ray"]},"sequence":7}'
@@ -52,7 +51,7 @@ def test_whatever_looks_like_a_person_is_hidden(secret: str) -> None:
     [
         "TimeoutError",
         "OSError: [Errno 111] Connect call failed",
-        f"LookupError: event {new_id()}",
+        "LookupError: event 01a22461-9101-778f-bf70-fe767716e82e",
         "at `$.x`",
         "no 10.0.0.7",
     ],

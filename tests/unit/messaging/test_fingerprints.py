@@ -1,7 +1,6 @@
 """One cause, one fingerprint: values do not count, classes and constraints do."""
 
 import re
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -37,7 +36,7 @@ def in_a_ring() -> Exception:
     ("one", "other"),
     [
         ("user 17 has no mail", "user 4 has no mail"),
-        (f"no user {uuid4()}", f"no user {uuid4()}"),
+        ("no user 8c9f4f0e-6c0b-4f8e-9d3a-0b7a2f3c1d5e", "no user 1b2d7c64-3a5f-4e21-8f0c-9e6d5a4b3c2f"),
         ("'Ada' is taken", "'O\u2019Neil' is taken"),
         ('"Ada" is taken', '"Bob" is taken'),
         ("ada@example.com refused", "bob@example.org refused"),

@@ -60,7 +60,9 @@ class TestTable:
 
     @pytest.mark.parametrize("declare", [record, outside])
     @pytest.mark.parametrize(
-        "function", [lambda *_: first(), partial(first), named("decode"), named("relay")], ids=repr
+        "function",
+        [lambda *_: first(), partial(first), named("decode"), named("relay")],
+        ids=["a lambda", "a partial", "decode", "relay"],
     )
     def test_what_has_no_name_of_its_own_is_refused(self, declare: Any, function: Any) -> None:
         with pytest.raises(ValueError, match="cannot be a handler"):
