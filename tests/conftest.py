@@ -1,5 +1,6 @@
 """The parts that all tests share, started once; and a world of its own for each test that asks for one."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,10 +19,13 @@ from usercenter.db import Database
 from usercenter.embedded.parts import Running, running
 
 LOGS = pytest.StashKey[Path]()
+FIRST_COMPILER_ALONE = "-XX:TieredStopAtLevel=1"
+"""Brokers that live for minutes: Java's second compiler takes a third of their time, and it never pays."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(workers, "workers")
+    os.environ.setdefault("JDK_JAVA_OPTIONS", FIRST_COMPILER_ALONE)
     if not workers.told(config):
         in_memory.clear_away()
 

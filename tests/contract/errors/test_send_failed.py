@@ -24,7 +24,7 @@ async def test_a_missing_topic_is_named_with_the_command_that_makes_it(world: Wo
     await make_topics(world)
     async with posting(world, config=config) as post:
         await sent(world)
-        await asyncio.to_thread(delete_topic, world, topic)
+        await delete_topic(world, topic)
         await add_raw(world, raw("a", b"waits"))
         trouble = await eventually(post.troubles, what="a trouble")
         await eventually(lambda: refused(lines) == [topic], what="a line")
@@ -129,10 +129,16 @@ def failures(post: Any) -> float:
     )
 
 
-def delete_topic(world: World, topic: str) -> None:
+async def delete_topic(world: World, topic: str) -> None:
+    """Ask for it, and wait until the broker knows: until then it would still take messages."""
     client = admin(world)  # kept until it is done
     for done in client.delete_topics([topic]).values():
-        done.result(10)
+        await asyncio.to_thread(done.result, 10)
+
+    async def is_gone() -> bool:
+        return topic not in (await asyncio.to_thread(client.list_topics, timeout=10)).topics
+
+    await eventually(is_gone, what="the end of the topic")
 
 
 def set_topic(world: World, name: str, value: str) -> None:
