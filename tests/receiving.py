@@ -150,8 +150,8 @@ class Desk:
                 "(n bigint generated always as identity, handler text, event_id uuid, user_id uuid)"
             )
 
-    def router(self, group: Group, *, schedule: Schedule = QUICK, least_messages: int = 100) -> Router:
-        """A router for this group, which parts batches of twice so many messages and more."""
+    def router(self, group: Group, *, schedule: Schedule = QUICK) -> Router:
+        """A router for this group."""
         return Router(
             group,
             registry=REGISTRY,
@@ -161,7 +161,6 @@ class Desk:
             schedule=schedule,
             metrics=self.metrics,
             tracing=self.tracing,
-            least_messages=least_messages,
         )
 
     def equipment(self, leases: Leases, schedule: Schedule) -> Equipment:

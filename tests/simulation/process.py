@@ -171,7 +171,6 @@ class Process:
             config=CONFIG,
             schedule=SCHEDULE,
             metrics=system.metrics,
-            least_messages=system.broker.random.choice((1, 100)),  # half of the processes part every batch
         )
 
     def _relay(self, leases: Leases) -> Any:

@@ -76,8 +76,6 @@ class Consumer(Settings, frozen=True):
     heartbeat_interval_ms: Annotated[int, Meta(ge=100, le=600_000)] = 3_000
     auto_commit_interval_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
     batch_messages: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    transactions: Annotated[int, Meta(ge=1, le=16)] = 2
-    """In how many transactions at once a batch of hundreds is handled, each with whole users; 1 keeps it whole."""
     prefetch_kbytes: Annotated[int, Meta(ge=64, le=1_048_576)] = 1_024
     """How much each group's consumer reads ahead of the batch in hand; a fetch brings a 16th of it per partition."""
     crashes: Annotated[int, Meta(ge=1, le=100)] = 3

@@ -62,8 +62,6 @@ class Batch(NamedTuple):
     items: list[Item]
     broken: list[Broken]
     unknown: int
-    is_part: bool = False
-    """Whether others are handled at the same time, in their own transactions, that came together with it."""
 
 
 def read(messages: Sequence[Received], registry: Registry) -> Batch:
@@ -82,23 +80,6 @@ def read(messages: Sequence[Received], registry: Registry) -> Batch:
         else:
             items.append(Item(event, message if flat is message.value else _flattened(message, flat)))
     return Batch(messages[0].topic, messages, items, broken, unknown)
-
-
-def parts_of(batch: Batch, *, at_most: int, least_messages: int) -> list[Batch]:
-    """The batch in parts of whole users, each in its order; the batch itself where it is small.
-
-    Also where something in it cannot be read: what became of each message is then to be counted in the order of all.
-    """
-    number = min(at_most, len(batch.items) // least_messages)
-    if number < 2 or batch.broken:
-        return [batch]
-    items: list[list[Item]] = [[] for _ in range(number)]
-    for item in batch.items:
-        items[item.event.user_id.int % number].append(item)
-    first, *others = (
-        Batch(batch.topic, [item.message for item in each], each, [], 0, is_part=True) for each in items if each
-    )
-    return [first._replace(unknown=batch.unknown), *others] if others else [batch]
 
 
 def _flattened(message: Received, flat: bytes) -> Received:

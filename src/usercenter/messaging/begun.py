@@ -77,14 +77,8 @@ class Marks:
 
     async def close(self, tx: Transaction, messages: Iterable[Received]) -> None:
         """They are done if this transaction commits. Does not commit."""
-        await tx.send(_CLOSE, self._of(messages))
-
-    async def close_alone(self, messages: Iterable[Received]) -> None:
-        """They are done: what handled them is committed, in more than one transaction.
-
-        If the process ends before this, they are met again as begun, and the inbox knows them.
-        """
-        await self._database.run_alone(_CLOSE_ALONE, self._of(messages))
+        places = {(message.topic, message.partition) for message in messages}
+        await tx.send(_CLOSE, self._parameters(mark for place, mark in self._ours.items() if place in places))
 
     async def give_back(self) -> None:
         """What was begun has not come to its end, and this process lives: it does not count. Raises nothing transient.
@@ -108,10 +102,6 @@ class Marks:
         async with self._database.transaction() as tx:
             await stops.check(tx, self._group)
             return [Mark(*row) for row in await tx.fetch_all(_LOOK, self._parameters(left))]
-
-    def _of(self, messages: Iterable[Received]) -> dict[str, object]:
-        places = {(message.topic, message.partition) for message in messages}
-        return self._parameters(mark for place, mark in self._ours.items() if place in places)
 
     def _parameters(self, marks: Iterable[Mark]) -> dict[str, object]:
         rows = list(marks)
@@ -183,16 +173,6 @@ and b.first_offset <= w.last_offset and b.last_offset >= w.first_offset
 _CLOSE: Final = """
 update batches_begun b set attempts = 0
 from unnest(%(topic)b::text[], %(partition)b::int[], %(first)b::bigint[], %(last)b::bigint[],
-    %(attempts)b::int[]) as w (topic, kafka_partition, first_offset, last_offset, attempts)
-where b.group_name = %(group)s
-and (b.topic, b.kafka_partition, b.first_offset, b.last_offset, b.attempts)
-    = (w.topic, w.kafka_partition, w.first_offset, w.last_offset, w.attempts)
-"""
-
-_CLOSE_ALONE: Final = """
-with quick as materialized (select set_config('synchronous_commit', 'off', true))
-update batches_begun b set attempts = 0
-from quick, unnest(%(topic)b::text[], %(partition)b::int[], %(first)b::bigint[], %(last)b::bigint[],
     %(attempts)b::int[]) as w (topic, kafka_partition, first_offset, last_offset, attempts)
 where b.group_name = %(group)s
 and (b.topic, b.kafka_partition, b.first_offset, b.last_offset, b.attempts)

@@ -1,15 +1,11 @@
-"""The router: one batch of messages, one transaction (a large one: several at once), every effect once.
+"""The router: one batch of messages, one transaction, every effect once.
 
 In this order: read what the bytes say, admit what the inbox does not know, run the record handlers, leave the outside
 handlers to the task runner, keep what cannot be read as dead letters. Either all of it is committed or nothing is; the
 offsets are stored afterwards, so a crash repeats the batch and the inbox takes the second effect away. Before it begins
 it is marked as begun (`messaging/begun.py`), so an event that kills its process is caught as well.
-
-A large batch is parted by users, and each part has a transaction of its own (decision 0024): while PostgreSQL works for
-one, the process works for another. The batch is done when all of them are committed.
 """
 
-import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +17,7 @@ from usercenter.config.model import Config
 from usercenter.db import Database, Transaction
 from usercenter.events import Registry
 from usercenter.messaging import causes, dead_letters, erasures, inbox, stops, tasks
-from usercenter.messaging.batch import Batch, Broken, Item, Received, parts_of, read
+from usercenter.messaging.batch import Batch, Broken, Item, Received, read
 from usercenter.messaging.begun import Mark, Marks, parted
 from usercenter.messaging.calls import NeverEnded, call
 from usercenter.messaging.dead_letters import DeadLetter
@@ -56,9 +52,7 @@ class Router:
         schedule: Schedule,
         metrics: Metrics,
         tracing: Tracing = UNTRACED,
-        least_messages: int = 100,
     ) -> None:
-        """`least_messages`: so many a batch must have for each of its parts."""
         self.group = group
         self._handlers = {handler.name: handler for handler in group.all_handlers()}
         limits = [each.timeout_seconds for each in self._handlers.values() if isinstance(each, Record)]
@@ -72,8 +66,6 @@ class Router:
         self._tracing = tracing
         self._log_each = config.logging.each_event_up_to
         self._crashes = config.kafka.consumer.crashes
-        self._parts = {"at_most": config.kafka.consumer.transactions, "least_messages": least_messages}
-        self._isolating = asyncio.Lock()
         self._limits = Limits(config.limits, context.clock)
         self._marks = Marks(group.name, database)
         self._leftovers = Leftovers(group)
@@ -125,15 +117,7 @@ class Router:
             await self._handle_read(read([message], self._registry), error)
 
     async def _handle(self, messages: Sequence[Received]) -> None:
-        parts = parts_of(read(messages, self._registry), **self._parts)
-        if len(parts) == 1:
-            await self._handle_read(parts[0])
-            return
-        ends = await asyncio.gather(*map(self._handle_read, parts), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end  # the others are committed, and known to the inbox when the batch comes again
-        await self._marks.close_alone(messages)
+        await self._handle_read(read(messages, self._registry))
 
     async def _handle_read(self, batch: Batch, error: NeverEnded | None = None) -> None:
         started = time.perf_counter()
@@ -145,12 +129,9 @@ class Router:
                 if concerns_the_batch(failure):
                     raise
                 log.warning("kafka.batch_isolated", group=self.group.name, error=type(failure).__name__)
-                async with self._isolating:  # the limits count what failed in one part before they look at the next
-                    outcome = await self._commit(batch, is_isolating=True, error=error)
-                    self._limits.note(outcome.verdicts)
-            else:
-                self._limits.note(outcome.verdicts)
+                outcome = await self._commit(batch, is_isolating=True, error=error)
         reached("batch.committed")
+        self._limits.note(outcome.verdicts)
         self._metrics.batch_seconds.labels(self.group.name).observe(time.perf_counter() - started)
         outcome.tell(metrics=self._metrics, clock=self._context.clock, log_each=self._log_each)
 
@@ -169,8 +150,7 @@ class Router:
                 letters += [self._leftovers.given_up(each) for each in effects.failed if each.wait_seconds is None]
                 await tasks.add(tx, [self._leftovers.task(each) for each in effects.later])
                 await dead_letters.add(tx, letters)
-                if not batch.is_part:
-                    await self._marks.close(tx, batch.messages)
+                await self._marks.close(tx, batch.messages)
                 fresh = [*(each.message for each in items), *(each.message for each in broken)]
                 verdicts = _verdicts(fresh, effects, letters)
                 if not is_isolating:

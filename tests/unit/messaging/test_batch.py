@@ -1,7 +1,6 @@
 """What the bytes of a batch say, and what an id is made of where there is none."""
 
 from datetime import UTC, datetime
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from receiving import REGISTRY, login, message
 
 from usercenter.events import encode
-from usercenter.messaging.batch import parts_of, read
+from usercenter.messaging.batch import read
 
 FACTS = msgspec.json.decode(encode(login()))
 anything = st.recursive(
@@ -110,29 +109,3 @@ def test_an_event_in_another_form_keeps_its_headers_and_can_be_read_again_with_t
         headers["content-type"],
     )
     assert read([item.message], REGISTRY).items[0].event == item.event
-
-
-@given(st.lists(st.integers(min_value=0, max_value=9), min_size=1, max_size=60), st.integers(min_value=1, max_value=4))
-def test_parts_have_all_events_once_and_each_users_together_in_order(users: list[int], at_most: int) -> None:
-    batch = read([message(login(UUID(int=user))) for user in users], REGISTRY)
-
-    parts = parts_of(batch, at_most=at_most, least_messages=5)
-
-    assert len(parts) <= max(1, min(at_most, len(users) // 5))
-    assert sorted(id(item) for part in parts for item in part.items) == sorted(map(id, batch.items))
-    assert sum(len(part.messages) for part in parts) == len(users)
-    for user in {item.event.user_id for item in batch.items}:
-        of_user = [[item for item in part.items if item.event.user_id == user] for part in parts]
-        assert [each for each in of_user if each] == [[item for item in batch.items if item.event.user_id == user]]
-
-
-def test_what_cannot_be_read_keeps_its_batch_whole() -> None:
-    batch = read([*(message(login()) for _ in range(40)), message(value=b"broken")], REGISTRY)
-
-    assert parts_of(batch, at_most=2, least_messages=5) == [batch]
-
-
-def test_unknown_types_are_counted_once() -> None:
-    batch = read([*(message(login()) for _ in range(40)), message(value=b'{"type": "of.others"}')], REGISTRY)
-
-    assert sum(part.unknown for part in parts_of(batch, at_most=2, least_messages=5)) == 1
