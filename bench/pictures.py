@@ -84,7 +84,7 @@ def _bars(axis: Axes, figures: Sequence[Stored], colours: Mapping[str, str], *, 
         middle, colour = found["median"], colours[contender]
         spread = [[max(0.0, middle - found["minimum"])], [max(0.0, found["maximum"] - middle)]]
         axis.barh(place, middle, color=colour, height=0.72, xerr=spread, error_kw={"ecolor": _INK, "capsize": 3})
-        axis.text(found["maximum"] + most * 0.015, place, _label(middle), va="center")
+        axis.text(max(0.0, found["maximum"]) + most * 0.015, place, _label(middle), va="center")
     names = [contender if is_alone else f"{figure} · {contender}" for figure, contender, _ in rows]
     axis.set_yticks(range(len(rows)), names)
     axis.set_xlim(0, most * 1.16 or 1)
