@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
-WORKERS ?= 3
+WORKERS ?= 2
 # what is compiled is kept, whatever the machine says: hundreds of processes are started from it
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -1,4 +1,4 @@
-"""Workers of one run (`pytest -n 3`) on one machine: whose turn it is, and which ports nobody gets.
+"""Workers of one run (`pytest -n 2`) on one machine: whose turn it is, and which ports nobody gets.
 
 Most tests run beside those of the other workers. One that compares times has the machine to itself (the mark `alone`):
 it waits until the others have ended the test that they are at, and they wait for its end.

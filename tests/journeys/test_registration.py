@@ -1,5 +1,6 @@
 """From the request to every effect: public API, real Kafka, real PostgreSQL, a real SMTP conversation."""
 
+import asyncio
 import json
 from uuid import uuid4
 
@@ -107,7 +108,11 @@ async def test_a_broken_message_is_a_dead_letter_with_its_bytes_and_reason_and_t
             lambda rows: len(rows) == 3,
             what="the dead letters",
         )
-        await eventually(lambda: world.messages("user_events.dlq"), lambda found: len(found) == 3, what="the .dlq")
+        await eventually(
+            lambda: asyncio.to_thread(world.messages, "user_events.dlq"),
+            lambda found: len(found) == 3,
+            what="the .dlq",
+        )
 
     assert {(bytes(value), handler) for value, handler, _ in letters} == {(b"\xff{broken", "decode")}
     dead = world.messages("user_events.dlq")
