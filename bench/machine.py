@@ -44,7 +44,8 @@ async def facts(grounds: Grounds, folder: Path) -> dict[str, Any]:
 def hash_ms() -> float:
     """How fast the machine is at this moment: the median time of nine argon2id hashes, one after the other.
 
-    19 MiB, two rounds, one lane. Two results whose figures differ as these do differ by their days alone.
+    19 MiB, two rounds, one lane. It tells a slow day from a fast one and does not measure by how much all else was
+    slower: on 2026-11-28 a hash took 1.6 times as long as four days before, and other work 2 to 3 times.
     """
     hasher, times = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1), []
     for _ in range(_HASHES):
