@@ -280,9 +280,9 @@ def config_of(parts: Running, database_url: str) -> Config:
 
 
 @contextmanager
-def fresh_database(parts: Running) -> Iterator[str]:
-    """The URL of a copy of the migrated template, which is gone afterwards."""
-    url = new_database(parts, TEMPLATE)
+def fresh_database(parts: Running, template: str = TEMPLATE) -> Iterator[str]:
+    """The URL of a copy of the migrated template, or of another one, which is gone afterwards."""
+    url = new_database(parts, template)
     name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
     try:
         yield url

@@ -1,25 +1,23 @@
 """The parts of one process, joined: the only place that knows all of them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final, Literal, NamedTuple, get_args
 from uuid import UUID
 
-import psycopg
 import redis.asyncio as redis
 import structlog
 from msgspec.structs import replace
 
-from usercenter import memory, migrations
-from usercenter.api.idempotency import IdempotencyKeys, forget_older_than
+from usercenter import memory
+from usercenter.api.idempotency import IdempotencyKeys, keep_forgetting
 from usercenter.api.observed import Application
 from usercenter.api.service_door import service_door
 from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
-from usercenter.db import Database, DatabaseUnavailable
+from usercenter.db import Database
 from usercenter.events import EVENTS, Event, Registry, UserDeleted, UserEvent
 from usercenter.events.envelope import type_of
 from usercenter.extension.loading import extended
@@ -36,6 +34,7 @@ from usercenter.messaging.post import Post
 from usercenter.messaging.sets import AT_ONCE
 from usercenter.messaging.snapshots import Snapshots
 from usercenter.metrics import Metrics
+from usercenter.migrations.watch import SchemaWatch
 from usercenter.notify.mail import Mailer
 from usercenter.notify.sms import SmsProvider, provider_of
 from usercenter.server import HttpServer
@@ -60,8 +59,6 @@ log = structlog.get_logger()
 
 Role = Literal["api", "relay", "worker"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
-_SCHEMA_RETRY_SECONDS: Final = 1.0
-_FORGET_EVERY_SECONDS: Final = 600.0
 
 
 @asynccontextmanager
@@ -137,7 +134,7 @@ class Service:
         self.database = Database(config.database)
         self._tracing = tracing
         self._roles = roles
-        self._schema_problem: str | None = "the schema has not been looked at yet"
+        self._schema = SchemaWatch(self.database)
         self._watch = BrokerWatch(config.kafka, clock=clock)
         self._passwords = passwords or Passwords()
         self._tokens = Tokens(config.tokens, clock=clock)
@@ -199,7 +196,7 @@ class Service:
 
     def problems(self) -> list[str]:
         """What keeps this process from working; empty when it is ready."""
-        schema = [self._schema_problem] if self._schema_problem else []
+        schema = [self._schema.problem] if self._schema.problem else []
         return [*schema, *self._loops.problems(), *self._post.problems()]
 
     def notes(self) -> list[str]:
@@ -215,18 +212,25 @@ class Service:
         return await self._users.sequence_of(user_id)
 
     async def start(self) -> None:
-        """Begin all that this process's roles ask for."""
+        """Begin all that this process's roles ask for; what works with the tables begins once they are there."""
         await self.database.open()
-        self._loops.keep("schema", self._check_schema)
         self._loops.keep("brokers", self._watch.keep)
         self._loops.keep("memory", memory.keep_giving_back)
-        self._post.start()
-        if "api" in self._roles:
-            self._loops.keep("idempotency keys", self._forget_keys)
-            if self.config.cache.session_seconds:
-                self._loops.keep("changes", self._changes.keep_listening)
+        if "api" in self._roles and self.config.cache.session_seconds:
+            self._loops.keep("changes", self._changes.keep_listening)
         if "worker" in self._roles:
             upkeep.expect(self.metrics, self._groups, topics_by_stream(self.config.kafka))
+        self._loops.keep("schema", self._begin)
+        await self._server.start()
+        log.info("service.started", url=self.url, roles=sorted(self._roles))
+
+    async def _begin(self) -> None:
+        await self._schema.will_do()
+        self._post.start()
+        if "api" in self._roles:
+            hours = self.config.retention.idempotency_key_hours
+            self._loops.keep("idempotency keys", lambda: keep_forgetting(self.database, hours=hours))
+        if "worker" in self._roles:
             self._loops.keep("levels", lambda: upkeep.measure(self.database, self.metrics, self._groups))
             self._loops.keep("snapshots", self._snapshots.keep)
             self._loops.keep("overviews", self._overviews.keep)
@@ -235,8 +239,6 @@ class Service:
             self._loops.keep("personal logs", lambda: retention.keep_forgetting(self.database, self.config))
             self._loops.keep("retention", lambda: upkeep.forget(self.database, self.config.retention))
             self._loops.keep("webhook deliveries", self._webhooks.keep_forgetting)
-        await self._server.start()
-        log.info("service.started", url=self.url, roles=sorted(self._roles))
 
     async def stop(self) -> None:
         """No new work, what is in hand is finished, then everything is let go. May be called twice."""
@@ -254,6 +256,7 @@ class Service:
             steps.push_async_callback(self._mailer.close)
             steps.push_async_callback(self._loops.close)
             steps.push_async_callback(self._post.close, timeout_seconds=seconds / 2)
+            steps.push_async_callback(self._loops.cancel, "schema")  # what it would begin would not be closed
             steps.push_async_callback(self._server.stop)
         log.info("service.stopped")
 
@@ -300,33 +303,6 @@ class Service:
             notes=self.notes,
             tracing=self._tracing,
         )
-
-    async def _forget_keys(self) -> None:
-        """Delete idempotency keys past their retention, now and then."""
-        while True:
-            try:
-                async with self.database.transaction() as tx:
-                    await forget_older_than(tx, hours=self.config.retention.idempotency_key_hours)
-            except DatabaseUnavailable:
-                log.warning("idempotency.database_unavailable", next="tried again later")
-            await asyncio.sleep(_FORGET_EVERY_SECONDS)
-
-    async def _check_schema(self) -> None:
-        """Until the schema is the one that this code needs: say so, and look again."""
-        while True:
-            try:
-                found = await asyncio.to_thread(migrations.current, self.config.database.url)
-            except psycopg.OperationalError:
-                self._schema_problem = "the schema cannot be looked at: PostgreSQL is not there"
-            else:
-                needed = migrations.head()
-                if found == needed or migrations.is_ahead(found):
-                    self._schema_problem = None
-                    log.info("service.schema_found", found=found, needed=needed)
-                    return
-                self._schema_problem = f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`"
-                log.error("service.schema_outdated", found=found, needed=needed, next="usercenter db upgrade")
-            await asyncio.sleep(_SCHEMA_RETRY_SECONDS)
 
 
 def _front_door(services: Services) -> Application:

@@ -27,6 +27,7 @@ from usercenter.points import reached
 from usercenter.transaction import IDLE_SECONDS, Parameters, Transaction
 
 __all__ = [
+    "SCHEMA_UNFIT",
     "TRANSIENT",
     "Database",
     "DatabaseUnavailable",
@@ -55,6 +56,8 @@ TRANSIENT = (
     *_LOST_WITH_THE_TRANSACTION,
 )
 """Errors after which the same work may succeed later: they say nothing about the data."""
+SCHEMA_UNFIT = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
+"""Errors of code that has met an older schema than its own, or none."""
 
 _CONNECTION: Final = {
     "application_name": "usercenter",

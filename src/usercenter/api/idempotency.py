@@ -3,16 +3,21 @@
 The answer is kept, sealed, in the transaction of the change, so there is never one without the other.
 """
 
+import asyncio
 import hmac
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
+import structlog
 
 from usercenter.api.sealing import Sealing
-from usercenter.db import Transaction
+from usercenter.db import Database, DatabaseUnavailable, Transaction
+
+log = structlog.get_logger()
 
 LONGEST_KEY: Final = 255
+_FORGET_EVERY_SECONDS: Final = 600.0
 
 
 class KeyReused(Exception):
@@ -62,6 +67,17 @@ class IdempotencyKeys:
             "update idempotency_keys set status = %s, answer = %s where scope = %s and key_hash = %s",
             (answer.status, self._sealing.seal(answer.body, key=key), scope, self._sealing.hash(key.encode())),
         )
+
+
+async def keep_forgetting(database: Database, *, hours: int) -> None:
+    """Delete keys past their retention, now and then, until cancelled."""
+    while True:
+        try:
+            async with database.transaction() as tx:
+                await forget_older_than(tx, hours=hours)
+        except DatabaseUnavailable:
+            log.warning("idempotency.database_unavailable", next="tried again later")
+        await asyncio.sleep(_FORGET_EVERY_SECONDS)
 
 
 async def forget_older_than(tx: Transaction, *, hours: int) -> int:

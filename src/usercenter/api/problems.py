@@ -15,7 +15,7 @@ from usercenter.api.details import MEDIA_TYPE, ProblemDetails, details
 from usercenter.api.idempotency import KeyReused
 from usercenter.api.observed import HAS_LEFT, REQUEST_ID
 from usercenter.api.reading import Malformed, NotJson
-from usercenter.db import TRANSIENT, DatabaseUnavailable, OutcomeUnknown
+from usercenter.db import SCHEMA_UNFIT, TRANSIENT, DatabaseUnavailable, OutcomeUnknown
 from usercenter.users.errors import (
     AccountNotActive,
     EmailTaken,
@@ -103,6 +103,14 @@ def _outcome_unknown(request: AnyRequest, error: OutcomeUnknown) -> Response[Pro
     return answer(request, 503, "outcome_unknown", message, headers=_RETRY)
 
 
+def _schema_unfit(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
+    log.error("http.schema_unfit", error=str(error).partition("\n")[0], next="usercenter db upgrade; see /ready")
+    message = (
+        f"the database is not ready for this version, and nothing was changed: try again in {_A_WHILE}; see /ready"
+    )
+    return answer(request, 503, "schema_unfit", message, headers=_RETRY)
+
+
 def _sqlstate(error: BaseException) -> str | None:
     """PostgreSQL's own word for it, which says disk full (53100) or deadlock (40P01)."""
     return getattr(error, "sqlstate", None) or getattr(error.__cause__, "sqlstate", None)
@@ -165,4 +173,5 @@ HANDLERS: Final[dict[int | type[Exception], Any]] = {
     HTTPException: _http,
     Exception: _unexpected,
     **dict.fromkeys(TRANSIENT, _unavailable),
+    **dict.fromkeys(SCHEMA_UNFIT, _schema_unfit),
 }

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from doorway import REGISTER, Door, fields, problem
+from harness import eventually
 
 from usercenter.users.passwords import Passwords
 
@@ -114,6 +115,22 @@ async def test_a_key_may_have_255_characters_of_any_kind(door: Door):
 
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].content == answers[1].content
+
+
+async def test_a_key_is_forgotten_after_its_retention_and_not_before(door: Door):
+    old, young = door.person(), door.person()
+    await door.register(old, Idempotency_Key="old")
+    hours = door.world.config.retention.idempotency_key_hours
+    async with door.world.database.transaction() as tx:
+        await tx.execute("update idempotency_keys set created_at = now() - make_interval(hours => %s)", (hours + 1,))
+    first = await door.register(young, Idempotency_Key="young")
+
+    async with door.world.service(roles=["api"]):  # forgets when it starts, and then now and then
+        count = "select count(*) from idempotency_keys"
+        await eventually(lambda: door.world.rows(count), lambda rows: rows == [(1,)], what="the end of the old one")
+
+    problem(await door.register(old, Idempotency_Key="old"), 409, "username_taken")
+    assert (await door.register(young, Idempotency_Key="young")).content == first.content
 
 
 async def test_the_answer_is_found_whatever_process_is_asked(door: Door):
