@@ -46,12 +46,15 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> str:
     """What a person reads."""
-    from usercenter.db import DatabaseUnavailable
+    from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
 
     if isinstance(error, BrokerFailure):
         return advice.told(error, brokers=BROKERS_ASKED)
+    if isinstance(error, SCHEMA_UNFIT):
+        lacking = str(error).partition("\n")[0]
+        return f"the schema is not the one that this version needs ({lacking}): run `usercenter db upgrade`"
     if isinstance(error, DatabaseUnavailable) and (reason := _why_no_database()):
         return f"{error}\n  {reason}"
     return str(error)
@@ -80,7 +83,7 @@ def _status(error: Exception) -> int | None:
     """The exit status for an error that explains itself; imports late, for this is the slow path."""
     from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
-    from usercenter.db import DatabaseUnavailable
+    from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable
     from usercenter.embedded.errors import EmbeddedError, NothingRunning, ToolFailed, UnknownTool
     from usercenter.extension import ExtensionInvalid
     from usercenter.messaging import advice
@@ -107,14 +110,17 @@ def _status(error: Exception) -> int | None:
         return UNREACHABLE
     if isinstance(
         error,
-        EmbeddedError
-        | PortTaken
-        | TracingUnavailable
-        | TopicMissing
-        | GroupMissing
-        | GroupBusy
-        | ReplayBusy
-        | ReplayUnknown,
+        (
+            EmbeddedError,
+            PortTaken,
+            TracingUnavailable,
+            TopicMissing,
+            GroupMissing,
+            GroupBusy,
+            ReplayBusy,
+            ReplayUnknown,
+            *SCHEMA_UNFIT,
+        ),
     ):
         return CHECK_FAILED
     return None
