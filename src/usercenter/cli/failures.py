@@ -46,6 +46,8 @@ def explained() -> Iterator[None]:
 
 def _told(error: Exception) -> str:
     """What a person reads."""
+    from psycopg.errors import InsufficientPrivilege
+
     from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
@@ -53,11 +55,16 @@ def _told(error: Exception) -> str:
     if isinstance(error, BrokerFailure):
         return advice.told(error, brokers=BROKERS_ASKED)
     if isinstance(error, SCHEMA_UNFIT):
-        lacking = str(error).partition("\n")[0]
-        return f"the schema is not the one that this version needs ({lacking}): run `usercenter db upgrade`"
+        return f"the schema is not what this version needs ({_first_line(error)}): run `usercenter db upgrade`"
+    if isinstance(error, InsufficientPrivilege):
+        return f"PostgreSQL says {_first_line(error)}: give the role of database.url that right, or name another role"
     if isinstance(error, DatabaseUnavailable) and (reason := _why_no_database()):
         return f"{error}\n  {reason}"
     return str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _why_no_database() -> str | None:
@@ -81,6 +88,8 @@ def guess(word: str, known: Iterable[str]) -> str:
 
 def _status(error: Exception) -> int | None:
     """The exit status for an error that explains itself; imports late, for this is the slow path."""
+    from psycopg.errors import InsufficientPrivilege
+
     from usercenter.bootstrap import TracingUnavailable
     from usercenter.config import ConfigInvalid
     from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable
@@ -119,6 +128,7 @@ def _status(error: Exception) -> int | None:
             GroupBusy,
             ReplayBusy,
             ReplayUnknown,
+            InsufficientPrivilege,
             *SCHEMA_UNFIT,
         ),
     ):

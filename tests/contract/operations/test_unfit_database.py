@@ -1,11 +1,13 @@
-"""The command on a database that nobody has run `usercenter db upgrade` on."""
+"""The command on a database that nobody has run `usercenter db upgrade` on, or with a role that may do nothing."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from command import command
-from harness import World, fresh_database
+from harness import World, execute, fresh_database
 from msgspec.structs import replace
 from wire import make_topics
 
@@ -35,3 +37,22 @@ async def test_every_command_that_needs_the_tables_says_what_to_run(world: World
     assert len(said) > 25
     assert {path for path, each in said.items() if "usercenter db upgrade" not in each.rest} == set()
     assert {each.status for each in said.values()} == {1}
+
+
+@pytest.fixture
+def powerless(world: World) -> Iterator[str]:
+    """The URL of the world's database for a role that may connect, and nothing else."""
+    url, role = world.config.database.url, f"powerless_{uuid4().hex[:12]}"
+    execute(url, f"create role {role} login password 'powerless'")
+    try:
+        yield f"postgresql://{role}:powerless@{url.partition('@')[2]}"
+    finally:
+        execute(url, f"drop role {role}")
+
+
+async def test_a_role_without_rights_is_told_which_one_it_lacks(world: World, powerless: str) -> None:
+    said = await command(
+        replace(world.config, database=replace(world.config.database, url=powerless)), "user", "export"
+    )
+    assert (said.status, said.data) == (1, "")
+    assert "permission denied for table users: give the role of database.url that right" in said.rest
