@@ -45,13 +45,13 @@ def test_whatever_is_not_plain_is_left_to_the_command_line(line: str) -> None:
     assert options_of(line.split()) is None
 
 
-def test_a_service_has_imported_nothing_that_only_a_terminal_needs() -> None:
+def test_a_service_has_imported_nothing_that_only_a_terminal_needs_and_no_tracing() -> None:
     program = """
 import sys
 from usercenter.cli.lean import importing_little
 with importing_little():
     import usercenter.cli.serving
-sys.exit(" ".join({"cyclopts", "rich", "pygments"} & set(sys.modules)) or 0)
+sys.exit(" ".join({"cyclopts", "rich", "pygments", "opentelemetry"} & set(sys.modules)) or 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
 
@@ -62,8 +62,9 @@ def test_what_was_kept_out_can_be_imported_afterwards() -> None:
     program = """
 from usercenter.cli.lean import importing_little
 with importing_little():
-    import structlog, httpx
+    import structlog, httpx, usercenter.cli.serving
 import rich.console
+from usercenter import otel
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603
 
