@@ -24,17 +24,21 @@ def place() -> Path | None:
 def clear_away(place: Path = _MEMORY) -> None:
     """Remove what runs that were killed have left: nobody holds the lock in such a folder any more."""
     for folder in place.glob(f"{PREFIX}*"):
-        if (folder / LOCK_FILE).exists() and not _is_held(folder / LOCK_FILE):
+        if _is_over(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_held(lock: Path) -> bool:
-    file = os.open(lock, os.O_RDWR)
+def _is_over(folder: Path) -> bool:
+    """Whether a run was here and has ended; of one whose lock cannot be opened nobody knows."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR)
+    except OSError:  # it has just begun, has just gone, or is another user's
         return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
     finally:
-        os.close(file)
+        os.close(lock)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from usercenter.clock import Clock, SystemClock
 from usercenter.config.model import Accounts, Analytics, Logins, Mail
-from usercenter.db import Database, Signal, Transaction
+from usercenter.db import Database, OutcomeUnknown, Signal, Transaction
 from usercenter.events import (
     USER_EVENTS,
     Event,
@@ -269,10 +269,18 @@ class Trouble:
         self._chance = chance
 
     def step(self) -> None:
-        """One statement, or one moment just after a commit. Raises what a lost connection does."""
-        self.steps += 1
-        if self._chance(self.steps):
+        """One statement. Raises what a lost connection does."""
+        if self._comes():
             raise psycopg.OperationalError("this connection was lost on purpose")
+
+    def answer(self) -> None:
+        """One moment just after a commit. Raises what a lost answer does."""
+        if self._comes():
+            raise OutcomeUnknown("this answer was lost on purpose")
+
+    def _comes(self) -> bool:
+        self.steps += 1
+        return self._chance(self.steps)
 
 
 class FailingTransaction(Transaction):
@@ -310,7 +318,7 @@ class FailingDatabase:
     async def run_alone(self, query: Any, parameters: Any = None) -> list[Any]:
         self._trouble.step()
         rows = await self._database.run_alone(query, parameters)
-        self._trouble.step()
+        self._trouble.answer()
         return rows
 
     @asynccontextmanager
@@ -321,5 +329,5 @@ class FailingDatabase:
             yield failing
             for name in failing.to_wake:
                 tx.wake_after_commit(name)
-        self._trouble.step()
+        self._trouble.answer()
         await asyncio.sleep(0)  # where a cancellation comes too late to stop the commit

@@ -1,8 +1,9 @@
 """PostgreSQL: the pool, the transaction, and what its errors mean.
 
 Application code never commits: a request, a batch or a task is one `Database.transaction()`, opened and committed at
-the edge. What has to be told to others after the commit (wake the relay, wake the task runner) is said with
-`Transaction.wake_after_commit` and happens only if the commit did.
+the edge; what is one statement is a transaction by itself (`Database.at_once`, `run_alone`, `reading`). What has to be
+told to others after the commit (wake the relay, wake the task runner) is said with `Transaction.wake_after_commit` and
+happens only if the commit did.
 """
 
 import asyncio
@@ -79,7 +80,7 @@ class DatabaseUnavailable(Exception):
 
 
 class OutcomeUnknown(DatabaseUnavailable):
-    """The connection was lost between COMMIT and its answer: all of it was stored, or nothing was.
+    """The connection was lost between COMMIT, or what commits itself, and its answer: all was stored, or nothing.
 
     What is repeated afterwards must bear to be done twice: an inbox, an Idempotency-Key, a delete by key.
     """

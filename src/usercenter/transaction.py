@@ -107,7 +107,8 @@ class Transaction:
     def tell_after_commit(self, user_id: UUID) -> None:
         """Have everybody who keeps a copy of this user or of a session of theirs told, once the commit has succeeded.
 
-        It may also be told for nothing: after a commit whose outcome is unknown, or when a savepoint was undone.
+        It may also be told for nothing: after a commit whose outcome is unknown, when a savepoint was undone, or when a
+        statement that is a transaction by itself changed nothing.
         """
         self._to_tell.add(user_id)
 

@@ -21,3 +21,11 @@ def test_only_folders_whose_run_is_over_are_cleared_away(tmp_path: Path) -> None
         clear_away(tmp_path)
 
     assert sorted(tmp_path.iterdir()) == sorted([at_work, beginning, another])
+
+
+def test_a_folder_whose_lock_cannot_be_opened_stays_and_keeps_no_run_from_beginning(tmp_path: Path) -> None:
+    (lock := tmp_path / f"{PREFIX}of-somebody-else" / LOCK_FILE).mkdir(parents=True)  # what nobody opens for writing
+
+    clear_away(tmp_path)
+
+    assert lock.exists()

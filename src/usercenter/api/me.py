@@ -76,7 +76,7 @@ class MeController(Controller):
         id_, proved = me.user.id, await prove(request, services, me, data.password)
         origin = origin_of(request, actor=id_)
         async with services.database.transaction() as tx:
-            await roles.require_another_admin(tx, id_)  # before the lock that `prove` takes: admins wait here first
+            await roles.require_another_admin(tx, id_)
             await service.prove(tx, id_, password_hash=proved)
             await service.delete(
                 tx, id_, deleted_by=str(id_), origin=origin, clock=services.clock, expected_sequence=expected

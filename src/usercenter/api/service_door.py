@@ -44,13 +44,14 @@ def service_door(services: Services) -> Application:
 
 
 async def _answer(scope: Scope, services: Services) -> _Answer:
-    page = _PAGES.get(scope["path"])
+    path = scope["path"].rstrip("/")
+    page = _PAGES.get(path)
     if page is None:
         return _problem(scope, 404, "not_found", f"there is nothing at this address; there are {', '.join(_PAGES)}")
     if scope["method"] not in {"GET", "OPTIONS"}:
         message = "this address does not take this method; the header Allow names those it takes"
         return _problem(scope, 405, "method_not_allowed", message)._replace(allow=_ALLOWED)
-    scope["path_template"] = scope["path"]
+    scope["path_template"] = path
     if scope["method"] == "OPTIONS":
         return _Answer(204, b"", allow=_ALLOWED)
     try:

@@ -1,6 +1,7 @@
 """`/api/v1/users`: register, log in."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, post
@@ -16,7 +17,7 @@ from usercenter.api.services import Services
 from usercenter.api.versions import ETAG, FIRST_VERSION, etag
 from usercenter.api.views import LoginRequest, RegisterRequest, SignedIn, UserView
 from usercenter.events import Origin
-from usercenter.users import service, sessions
+from usercenter.users import queries, service, sessions
 from usercenter.users.drafts import draft_of
 from usercenter.users.errors import WrongCredentials
 from usercenter.users.model import Credentials, Session, User
@@ -89,14 +90,28 @@ class UserController(Controller):
 
 
 async def _log_in(services: Services, seen: Credentials, session: Session, origin: Origin, password: str) -> User:
-    new_hash = await _renewed_hash(services, seen.password_hash, password)
-    how: dict[str, Any] = {"session": session, "origin": origin, "clock": services.clock, "new_hash": new_hash}
+    id_, new_hash = seen.user.id, await _renewed_hash(services, seen.password_hash, password)
+    how: dict[str, Any] = {"session": session, "origin": origin, "clock": services.clock}
     async with services.database.at_once() as tx:
-        user = await service.log_in_as_seen(tx, seen, **how)
-    if user is None:  # somebody changed the user while the password was compared, or logged in as well
+        user = await service.log_in_as_seen(tx, seen, new_hash=new_hash, **how)
+    if user is not None:
+        return user
+    try:  # somebody changed the user while the password was compared, or logged in as well
         async with services.database.transaction() as tx:
-            user = await service.log_in(tx, seen.user.id, password_hash=seen.password_hash, **how)
-    return user
+            return await service.log_in(tx, id_, password_hash=seen.password_hash, new_hash=new_hash, **how)
+    except WrongCredentials:
+        present = await _present_hash(services, id_, password)
+        if present is None:
+            raise
+    async with services.database.transaction() as tx:
+        return await service.log_in(tx, id_, password_hash=present, **how)
+
+
+async def _present_hash(services: Services, user_id: UUID, password: str) -> str | None:
+    """The hash by now, if the password is still this one: another login has renewed the hash. None: it was changed."""
+    async with services.database.reading() as tx:
+        present = await queries.password_hash_of(tx, user_id)
+    return present if await services.passwords.matches(password, present) else None
 
 
 async def _kept(services: Services, key: str, body: bytes) -> Answer | None:

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from usercenter.db import Database, Transaction, is_transient
+from usercenter.db import Database, OutcomeUnknown, Transaction, is_transient
 from usercenter.messaging import stops
 from usercenter.messaging.batch import Received
 
@@ -49,7 +49,7 @@ class Marks:
         self._group = group
         self._database = database
         self._ours: dict[Place, Mark] = {}
-        """What this process has written last; closed by now, or open."""
+        """What this process has written last, or perhaps has; closed by now, or open."""
         self._is_owing = False
         """Whether something had to be given back, and could not be."""
 
@@ -63,7 +63,11 @@ class Marks:
         if self._is_owing:
             await self._database.run_alone(_GIVE_BACK, self._parameters(self._ours.values()))
             self._is_owing = False
-        rows = await self._database.run_alone(_BEGIN, self._parameters(wanted))
+        try:
+            rows = await self._database.run_alone(_BEGIN, self._parameters(wanted))
+        except (OutcomeUnknown, asyncio.CancelledError):  # perhaps they are written, and then it was us
+            self._ours |= {mark.place: mark for mark in wanted}
+            raise
         marked = {(row[0], row[1]) for row in rows}
         self._ours |= {mark.place: mark for mark in wanted if mark.place in marked}
         left = [mark for mark in wanted if mark.place not in marked]
@@ -72,8 +76,8 @@ class Marks:
     async def begin_alone(self, message: Received, *, attempts: int) -> None:
         """Mark one message as begun so often, itself alone, in a transaction of its own."""
         mark = Mark(message.topic, message.partition, message.offset, message.offset, attempts)
+        self._ours[mark.place] = mark  # also if there is no answer: nobody else's is like it
         await self._database.run_alone(_BEGIN_ALONE, self._parameters([mark]))
-        self._ours[mark.place] = mark
 
     async def close(self, tx: Transaction, messages: Iterable[Received]) -> None:
         """They are done if this transaction commits. Does not commit."""

@@ -140,8 +140,9 @@ class Sets:
             ours = [task for task in claimed if task.shard in owned]
             careful = {task.lane for task in ours if task.attempts > 1}
             for found in _by_handler([task for task in ours if task.lane not in careful]):
-                if self._leases.owned():  # one that ignored its cancellation may have come to its end long after
-                    await self._do_together(found, endings)
+                # one that ignored its cancellation may have come to its end long after, when others have its share
+                if still_ours := [task for task in found if self._leases.is_ours(task.shard)]:
+                    await self._do_together(still_ours, endings)
             await self._do_each([task for task in ours if task.lane in careful], endings)
         finally:
             ended = {done.task.position for done in endings.done} | {failed.task.position for failed in endings.failed}

@@ -33,10 +33,10 @@ class _Copy(NamedTuple):
 class Watch:
     """What was heard while PostgreSQL was asked."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, *, has_gap: bool) -> None:
         self.until = until
         self.changed: set[UUID] = set()
-        self.has_gap = False
+        self.has_gap = has_gap
 
 
 class Copies:
@@ -59,7 +59,7 @@ class Copies:
     @contextmanager
     def watched(self) -> Iterator[Watch]:
         """Around a question to PostgreSQL: `keep` takes its answers together with what was heard meanwhile."""
-        watch = Watch(self._monotonic() + self._seconds)
+        watch = Watch(self._monotonic() + self._seconds, has_gap=not self._is_listening)
         self._watches.add(watch)
         try:
             yield watch

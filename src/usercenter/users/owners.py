@@ -7,7 +7,7 @@ request costs a part of a statement instead of a transaction.
 
 import asyncio
 from contextvars import Context
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 from usercenter.clock import Clock
@@ -52,7 +52,6 @@ class Owners:
         if len(self._askers) < _AT_ONCE:
             asker = asyncio.create_task(self._ask(), context=Context())  # for many requests, so in the name of none
             self._askers.add(asker)
-            asker.add_done_callback(self._askers.discard)
         user = await answer
         if user is None or user.id != claims.user_id:
             raise TokenInvalid("the session has ended: log in again")
@@ -60,14 +59,21 @@ class Owners:
 
     async def _ask(self) -> None:
         """Ask for all who wait, and for those who came meanwhile, until nobody waits."""
-        while self._waiting:
-            asked, self._waiting = self._waiting, []
-            try:
-                owners = await self._owners_of({question.claims.session_id for question in asked})
-            except Exception as error:  # noqa: BLE001  # it belongs to those who wait
-                _fail(asked, error)
-            else:
-                _answer(asked, owners)
+        try:
+            while self._waiting:
+                await self._ask_for_all()
+        finally:
+            # at once, and not when the loop comes to it: whoever asks in between would wait for an asker that has ended
+            self._askers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _ask_for_all(self) -> None:
+        asked, self._waiting = self._waiting, []
+        try:
+            owners = await self._owners_of({question.claims.session_id for question in asked})
+        except Exception as error:  # noqa: BLE001  # it belongs to those who wait
+            _fail(asked, error)
+        else:
+            _answer(asked, owners)
 
     async def _owners_of(self, session_ids: set[UUID]) -> dict[UUID, User]:
         with self._copies.watched() as watch:

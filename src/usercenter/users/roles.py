@@ -5,7 +5,7 @@ from uuid import UUID
 from usercenter.clock import Clock
 from usercenter.db import Transaction
 from usercenter.events import Origin
-from usercenter.users import service
+from usercenter.users import queries, service
 from usercenter.users.errors import LastAdmin
 from usercenter.users.model import Role, Status, User
 
@@ -67,12 +67,13 @@ async def delete(
 async def require_another_admin(tx: Transaction, user_id: UUID) -> None:
     """Refuse what would leave nobody to administrate: call it before this user is demoted, suspended or deleted.
 
-    Whoever does such a thing to an admin waits here for the others who do. Raises LastAdmin.
+    Locks the user, who does not become an admin meanwhile. Whoever does such a thing to an admin waits here for the
+    others who do. Raises LastAdmin.
     """
-    is_admin = "select 1 from users where id = %s and role = 'admin' and status = 'active'"
-    if await tx.fetch_one(is_admin, (user_id,)) is None:
+    user = await queries.lock(tx, user_id)
+    if user is None or user.role != "admin" or not user.is_active:
         return
     await tx.execute("select pg_advisory_xact_lock(hashtext('usercenter admins'))")
     others = "select 1 from users where id <> %s and role = 'admin' and status = 'active' limit 1"
-    if await tx.fetch_one(is_admin, (user_id,)) and await tx.fetch_one(others, (user_id,)) is None:
+    if await tx.fetch_one(others, (user_id,)) is None:
         raise LastAdmin("this is the last active administrator: make another user one before")

@@ -52,6 +52,25 @@ async def test_changes_of_one_user_at_one_time_all_count_and_each_tells_its_own(
     assert (await door.me(user.token)).json()["user"]["first_name"] == told[-1][1]
 
 
+async def test_events_of_one_user_go_out_in_the_order_of_their_sequences_whichever_way_they_came(door: Door):
+    user = await owner_at(door)
+    login = {"email": user.body["email"], "password": user.password}
+
+    answers = await asyncio.gather(
+        *(user.send("PATCH", "/me", {"first_name": f"Ada {n}"}) for n in range(10)),
+        *(user.send("PATCH", "/me", {"username": f"{user.body['username']}.{n}"}) for n in range(5)),
+        *(user.send("PATCH", "/me/settings", {"time_zone": zone}) for zone in ("Asia/Tokyo", "Europe/Rome")),
+        *(door.log_in(login) for _ in range(5)),
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    sent = (
+        "select (headers ->> 'ce_sequence')::int from outbox where aggregateid = %s and aggregatetype = 'user_events'"
+    )
+    in_order = [row[0] for row in await door.world.rows(f"{sent} order by position", user.id)]
+    assert in_order == [event["sequence"] for event in await user.events()] == list(range(1, len(answers) + 2))
+
+
 async def test_of_twenty_changes_of_one_version_exactly_one_is_made(door: Door):
     user = await owner_at(door)
 

@@ -1,9 +1,11 @@
 """POST /api/v1/users/login and GET /api/v1/users/me."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import bcrypt
 import pytest
 from doorway import LOGIN, ME, Door, fields, problem
 
@@ -123,6 +125,18 @@ async def test_a_hash_of_old_parameters_is_renewed_at_the_next_login(door: Door)
         assert (await door.log_in({"username": body["username"], "password": body["password"]})).status_code == 200
     kept = await door.world.value("select password_hash from users where username = %s", body["username"])
     assert "m=19456,t=2,p=1" in kept
+
+
+async def test_logins_at_one_time_that_all_saw_a_hash_of_old_parameters_all_succeed(door: Door):
+    body = door.person()
+    await door.register(body)
+    old = bcrypt.hashpw(body["password"].encode(), bcrypt.gensalt(4)).decode()
+    await door.world.rows("update users set password_hash = %s where username = %s returning id", old, body["username"])
+    login = {"username": body["username"], "password": body["password"]}
+
+    answers = await asyncio.gather(*(door.log_in(login) for _ in range(4)))
+
+    assert [answer.status_code for answer in answers] == [200] * 4, [answer.text for answer in answers]
 
 
 async def test_me_is_the_user_of_the_token(door: Door, ada):

@@ -13,7 +13,7 @@ from harness import World
 from receiving import TOPIC, Desk, Effects, Trouble, login, message
 
 import usercenter
-from usercenter.db import DatabaseUnavailable
+from usercenter.db import DatabaseUnavailable, OutcomeUnknown
 from usercenter.events import UserLoggedIn
 from usercenter.messaging.batch import Received
 from usercenter.messaging.begun import Mark, Marks
@@ -130,6 +130,31 @@ async def test_a_mark_that_could_not_be_taken_back_is_taken_back_before_the_next
 
     assert effects.sizes == [2, 2], "as one batch again, not one by one"
     assert await marks_of(desk.world) == [(0, 0, 1, 0)]
+
+
+async def test_a_mark_whose_writing_had_no_answer_makes_nothing_suspect(desk: Desk) -> None:
+    effects, batch = Effects(), [at(0), at(1)]
+    troubled = desk.with_trouble(Trouble(lambda step: step == 2))  # the answer to the first statement
+    router = troubled.router(of_logins(record(effects.record("first"))))
+
+    with pytest.raises(OutcomeUnknown):
+        await router.handle(batch)
+    assert await marks_of(desk.world) == [(0, 0, 1, 0)]
+    await router.handle(batch)
+
+    assert effects.sizes == [2], "as one batch, not one by one"
+
+
+async def test_a_suspect_whose_mark_had_no_answer_is_not_blamed_for_it(desk: Desk) -> None:
+    await Marks("usercenter", desk.database).begin([at(0)])  # by a process that is no more
+    marks = Marks("usercenter", desk.with_trouble(Trouble(lambda step: step == 2)).database)
+
+    with pytest.raises(OutcomeUnknown):
+        await marks.begin_alone(at(0), attempts=2)
+    assert await marks_of(desk.world) == [(0, 0, 0, 2)]
+    await marks.give_back()
+
+    assert await marks_of(desk.world) == [(0, 0, 0, 1)]
 
 
 async def test_a_batch_that_is_given_up_is_no_suspect(desk: Desk) -> None:

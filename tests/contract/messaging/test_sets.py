@@ -21,6 +21,7 @@ from usercenter.messaging.groups import (
     in_sets,
     outside,
 )
+from usercenter.messaging.shards import SHARDS, shard_of
 
 
 @pytest.fixture
@@ -262,13 +263,14 @@ async def test_what_is_suspected_of_having_ended_processes_has_no_other_task_in_
 
 
 class Stubborn:
-    """A handler that ignores its cancellation until it may leave; then it fails."""
+    """A handler that ignores its cancellation until it may leave; then it fails, if there is an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, error: Exception | None = OSError("away")) -> None:  # noqa: B008  # never changed
         self.entered, self.may_leave = asyncio.Event(), asyncio.Event()
         self.single: list[UUID] = []
-        handler: Any = outside(self.send, together=self.send_all)
-        self.group = Group("usercenter", "user_events", {UserLoggedIn: (handler,)})
+        self.error = error
+        self.handler: Any = outside(self.send, together=self.send_all)
+        self.group = Group("usercenter", "user_events", {UserLoggedIn: (self.handler,)})
 
     async def send(self, event: Event, context: Context) -> None:
         self.single.append(event.id)
@@ -280,7 +282,8 @@ class Stubborn:
                 await self.may_leave.wait()
             except asyncio.CancelledError:
                 continue
-        raise OSError("away")
+        if self.error is not None:
+            raise self.error
 
 
 async def test_a_set_that_ignores_its_cancellation_does_not_keep_the_process(
@@ -322,6 +325,39 @@ async def test_a_set_that_ignores_the_loss_of_the_lease_is_left_behind_and_other
     assert sent == [other.id]
     assert _left_behind(caplog) == ["send"]
     stubborn.may_leave.set()
+
+
+async def test_a_set_that_was_left_behind_begins_nothing_more_for_users_who_went_to_another_process(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, stubborn, sent = HeldClock(datetime(2026, 1, 1, tzinfo=UTC)), Stubborn(error=None), list[UUID]()
+
+    async def note(event: Event, context: Context) -> None: ...
+
+    async def note_all(events: Sequence[Event], context: Context) -> None:
+        sent.extend(event.id for event in events)
+
+    async def is_over() -> bool:
+        return bool(sent) or not await desk.world.value("select attempts from tasks where handler = 'note'")
+
+    both = (stubborn.handler, cast("Any", outside(note, together=note_all)))
+    group = Group("usercenter", "user_events", {UserLoggedIn: both})
+    leases, of_another = desk.leases(lease_seconds=10, clock=clock), desk.leases(lease_seconds=10)
+    user_id = next(id_ for id_ in iter(new_id, None) if shard_of(id_) == SHARDS - 1)
+    await desk.router(group).handle(messages(login(user_id=user_id)))
+
+    async with desk.doing_sets(group, leases=leases, stop_seconds=0):
+        await stubborn.entered.wait()
+        clock.advance(timedelta(seconds=9))
+        await eventually(lambda: _left_behind(caplog), what="that it is left behind")
+        await of_another.beat()
+        await leases.beat()  # lets the other have its share
+        await of_another.beat()
+        assert of_another.is_ours(SHARDS - 1)
+        stubborn.may_leave.set()
+        await eventually(is_over, what="the end of the set")
+
+    assert sent == []
 
 
 async def test_a_set_that_fails_after_its_lease_is_lost_begins_nothing_more(desk: Desk) -> None:

@@ -63,6 +63,12 @@ async def test_it_says_that_the_process_lives_and_is_ready(client: httpx.AsyncCl
         assert answer.json() == {"status": "ok", "reasons": []}
 
 
+async def test_a_slash_at_the_end_of_an_address_means_nothing_as_at_the_front_door(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/live/")).json() == {"status": "ok", "reasons": []}
+    counted = 'usercenter_http_request_duration_seconds_count{method="GET",route="/live",status="200"} 1.0'
+    assert counted in (await client.get("/metrics")).text
+
+
 async def test_it_is_not_ready_without_postgresql(client: httpx.AsyncClient, parts: SimpleNamespace) -> None:
     parts.database.is_there = False
 

@@ -123,6 +123,15 @@ def test_nothing_is_kept_before_somebody_listens(monotonic):
     assert found(copies, 1) is None
 
 
+def test_an_answer_to_a_question_that_was_asked_before_somebody_listened_is_not_kept(monotonic):
+    copies = Copies(seconds=2, monotonic=monotonic)
+    with copies.watched() as watch:
+        copies.begin()
+        copies.keep(session_of(1), owner_of(1), watch)
+
+    assert found(copies, 1) is None
+
+
 def test_without_seconds_nothing_is_ever_found(monotonic):
     copies = Copies(seconds=0, monotonic=monotonic)
     copies.begin()

@@ -108,6 +108,22 @@ async def test_those_who_ask_in_one_moment_share_one_question(database, owners):
     assert len(database.asked) == 1
 
 
+async def test_who_asks_in_the_very_moment_in_which_the_last_questions_end_is_answered(database, owners):
+    async def ask_twice() -> User:
+        await owners.of(claims_of(1))
+        return await owners.of(claims_of(2))
+
+    asking = asyncio.create_task(ask_twice())
+    await a_few_turns()
+    other = await waiting(owners, [3])
+    for turn in database.turns:
+        turn.set()
+    await a_few_turns()
+
+    assert database.asked[2:] == [[UUID(int=102)]]
+    assert await answered(database, [asking, *other]) == ["u2", "u3"]
+
+
 async def test_no_answer_is_older_than_its_request(database, owners):
     before = await waiting(owners, [1]) + await waiting(owners, [2])
     del database.standing[UUID(int=101)]  # the session ends while it is asked for
