@@ -8,7 +8,6 @@ from uuid import UUID
 
 import redis.asyncio as redis
 import structlog
-from msgspec.structs import replace
 
 from usercenter import memory
 from usercenter.api.idempotency import IdempotencyKeys, keep_forgetting
@@ -16,7 +15,7 @@ from usercenter.api.observed import Application
 from usercenter.api.service_door import service_door
 from usercenter.api.services import Services
 from usercenter.clock import Clock, SystemClock
-from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Sms
+from usercenter.config.model import Accounts, Analytics, Config, Logins, Mail, Server, Sms
 from usercenter.db import Database
 from usercenter.events import EVENTS, Event, Registry, UserDeleted, UserEvent
 from usercenter.events.envelope import type_of
@@ -108,7 +107,6 @@ class Workshop(NamedTuple):
 @asynccontextmanager
 async def workshop(config: Config, *, clock: Clock | None = None) -> AsyncIterator[Workshop]:
     """The parts of the service with nothing running: no loop, no consumer, no HTTP. Closed at the end of the block."""
-    config = replace(config, server=replace(config.server, monitoring_port=0))  # the service itself may have it
     service = Service(config, roles=(), clock=clock or SystemClock(), passwords=Passwords())
     await service.database.open()
     try:
@@ -174,18 +172,13 @@ class Service:
         self._accounting = Accounting(
             config, database=self.database, groups=self._groups, registry=self._registry, metrics=self.metrics
         )
-        services = self._for_requests(clock)
-        is_api = "api" in roles
-        self._server = HttpServer(
-            _front_door(services) if is_api else service_door(services),
-            config.server,
-            port=config.server.port if is_api else config.server.monitoring_port,
-            setting="port" if is_api else "monitoring_port",
-        )
+        self._server = _server_of(config.server, self._for_requests(clock), roles) if roles else None
 
     @property
     def url(self) -> str:
-        """Where the process answers HTTP."""
+        """Where the process answers HTTP. Raises LookupError where it has no role, and answers nobody."""
+        if self._server is None:
+            raise LookupError("a process without a role answers no HTTP")
         host, port = self._server.address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -221,8 +214,9 @@ class Service:
         if "worker" in self._roles:
             upkeep.expect(self.metrics, self._groups, topics_by_stream(self.config.kafka))
         self._loops.keep("schema", self._begin)
-        await self._server.start()
-        log.info("service.started", url=self.url, roles=sorted(self._roles))
+        if self._server is not None:
+            await self._server.start()
+            log.info("service.started", url=self.url, roles=sorted(self._roles))
 
     async def _begin(self) -> None:
         await self._schema.will_do()
@@ -257,7 +251,8 @@ class Service:
             steps.push_async_callback(self._loops.close)
             steps.push_async_callback(self._post.close, timeout_seconds=seconds / 2)
             steps.push_async_callback(self._loops.cancel, "schema")  # what it would begin would not be closed
-            steps.push_async_callback(self._server.stop)
+            if self._server is not None:
+                steps.push_async_callback(self._server.stop)
         log.info("service.stopped")
 
     def _for_handlers(self) -> dict[type, object]:
@@ -303,6 +298,13 @@ class Service:
             notes=self.notes,
             tracing=self._tracing,
         )
+
+
+def _server_of(settings: Server, services: Services, roles: Collection[Role]) -> HttpServer:
+    """The door of these roles, on the port that is theirs, which is held from now on. Raises PortTaken."""
+    if "api" in roles:
+        return HttpServer(_front_door(services), settings, port=settings.port)
+    return HttpServer(service_door(services), settings, port=settings.monitoring_port, setting="monitoring_port")
 
 
 def _front_door(services: Services) -> Application:
