@@ -192,6 +192,19 @@ async def test_an_export_has_everybody_and_no_secret(door: Door, admin):
     assert len(some.text.splitlines()) == 4
 
 
+@pytest.mark.parametrize(("kind", "name"), [("csv", "text/csv"), ("ndjson", "application/x-ndjson")])
+async def test_an_export_is_called_what_it_is(door: Door, admin, kind: str, name: str):
+    answer = await door.client.get(EXPORT, params={"format": kind}, headers=admin)
+
+    assert answer.headers["Content-Type"].split(";")[0] == name
+
+
+async def test_an_export_of_no_known_kind_is_refused_with_those_that_there_are(door: Door, admin):
+    refused = problem(await door.client.get(EXPORT, params={"format": "xml"}, headers=admin), 400, "invalid_fields")
+
+    assert refused["message"] == "format: is none of csv, ndjson"
+
+
 async def test_a_name_that_would_be_a_formula_is_harmless_in_csv_and_itself_again_after_an_import(door: Door, admin):
     evil = "=HYPERLINK(1)"
     await send(door, admin, [{"username": "evil1", "email": "evil1@import.example.com", "first_name": evil}])
