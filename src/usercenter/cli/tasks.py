@@ -156,4 +156,7 @@ async def _choose(parts: "Workshop", found: "Filter", token: str | None, *, is_a
         async with parts.database.transaction() as tx:
             return await task_queries.freeze(tx, found)
 
-    return await chosen("retry-now", found, token, freeze, is_all=is_all)
+    selection = await chosen("retry-now", found, token, freeze, is_all=is_all)
+    if found.id is not None and not selection.count:
+        raise CommandFailed(f"task {found.id} is not parked: see `usercenter tasks show {found.id}`")
+    return selection
