@@ -136,6 +136,11 @@ def test_what_cannot_be_undone_asks_for_yes(command):
 
 
 @every
+def test_no_option_says_that_a_list_is_empty(command):
+    assert not [name for name in options(command) if name.startswith("--empty-")]
+
+
+@every
 def test_no_option_takes_a_secret(command):
     function, _ = parsed(command)
     names = [*options(command), *inspect.signature(function).parameters]
