@@ -186,6 +186,7 @@ async def test_an_export_has_everybody_and_no_secret(door: Door, admin):
 
     assert len(rows) == len(table) == count
     assert {row["id"] for row in rows} == {row["id"] for row in table}
+    assert {row["email_verified"] for row in table} == {"false"}
     assert "$argon2" not in answer.text
     assert not any("password" in name for name in {*rows[0], *table[0]})
     some = await door.client.get(EXPORT, params={"username": "with.", "role": "user"}, headers=admin)
