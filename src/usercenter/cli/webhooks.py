@@ -118,7 +118,7 @@ def redeliver(
 def send_test(webhook_id: WebhookId, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Send a `webhook.test` now; status 1 when the receiver does not take it."""
     _show(
-        _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")),
+        _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"operator:{getpass.getuser()}")),
         json=json,
     )
 
