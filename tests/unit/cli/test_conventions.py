@@ -170,7 +170,16 @@ def test_only_the_terminal_prints_and_nothing_asks(file):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("fly",), ("user", "fly"), ("user", "show"), ("tasks", "list", "--limit", "many"), ("verify", "--fly")],
+    [
+        ("fly",),
+        ("user", "fly"),
+        ("user", "show"),
+        ("verify", "--fly"),
+        ("verify", "--stuck-after", "-1"),
+        ("tasks", "list", "--limit", "many"),
+        ("tasks", "list", "--limit", "0"),
+        ("dead-letters", "list", "--since", "999999d"),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_has_status_2_and_says_so_on_stderr(arguments):
