@@ -52,6 +52,8 @@ All = Annotated[bool, Parameter(name="--all", negative="", help="All there are."
 By = Annotated[str | None, Parameter(help="Who asks, for the record; kept beside the name of the OS user.")]
 Reason = Annotated[str | None, Parameter(help="Why, for the record.")]
 Frozen = Annotated[str | None, Parameter(name="--selection", help="The token of a dry run: exactly what it showed.")]
+NUMBERED: Final = Number(gte=1, lte=2**63 - 1)
+"""For the number of a row: PostgreSQL has no larger one, and would say so in its own words."""
 Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=_MOST_ROWS), help="So many at most.")]
 Unmasked = Annotated[bool, Parameter(negative="", help="With personal data; that somebody looked goes on record.")]
 Moment = Annotated[datetime | None, Parameter(converter=moment)]

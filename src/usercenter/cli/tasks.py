@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import (
+    NUMBERED,
     All,
     By,
     Frozen,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.selection import Filter, Selection
     from usercenter.messaging.operations.task_queries import TaskRow
 
-Position = Annotated[int, Parameter(help="The task's number in the list.")]
+Position = Annotated[int, Parameter(validator=NUMBERED, help="The task's number in the list.")]
 _ERROR_WIDTH = 72
 
 

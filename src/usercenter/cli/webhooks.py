@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Limit, Yes
+from usercenter.cli.operating import NOTHING_CHANGED, NUMBERED, Json, Limit, Yes
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, say, show, show_json
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = "there is no webhook with this id: see `usercenter webhooks list`"
 WebhookId = Annotated[UUID, Parameter(help="The webhook's id in the list.")]
-DeliveryId = Annotated[int, Parameter(help="The delivery's number in the list.")]
+DeliveryId = Annotated[int, Parameter(validator=NUMBERED, help="The delivery's number in the list.")]
 T = TypeVar("T")
 Work = Callable[["Webhooks", "Database"], Coroutine[Any, Any, T]]
 

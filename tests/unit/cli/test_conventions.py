@@ -178,7 +178,11 @@ def test_only_the_terminal_prints_and_nothing_asks(file):
         ("verify", "--stuck-after", "-1"),
         ("tasks", "list", "--limit", "many"),
         ("tasks", "list", "--limit", "0"),
+        ("tasks", "show", "99999999999999999999"),
+        ("dead-letters", "retry", "99999999999999999999"),
         ("dead-letters", "list", "--since", "999999d"),
+        ("topics", "describe", "a b"),
+        ("groups", "describe", ""),
     ],
     ids=" ".join,
 )
