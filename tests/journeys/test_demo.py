@@ -56,6 +56,7 @@ async def test_the_demo_shows_all_six_events_and_every_effect_and_ends_with_0(fo
     for effect in EFFECTS:
         assert f"✓ {effect}" in text
     assert "webhook called, signature verified" in text
+    assert '"changes": {"first_name": "Testa"' in text.split("the webhook call, as another system got it")[1]
     assert "the SMS, as the provider got it" in text
     assert "usercenter: your account testuser is now suspended" in text
     assert "never" not in text

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from usercenter.api.injection import ApiRequest
-from usercenter.api.reading import query_problems
+from usercenter.api.parameters import query_problems
 from usercenter.api.services import Services
 from usercenter.users.errors import InvalidFields, NotAllowed, TokenInvalid
 from usercenter.users.model import Role, User
@@ -43,7 +43,7 @@ async def caller(request: ApiRequest, services: Services) -> Caller:
 def entrance(services: Services) -> Callable[[ASGIApp], ASGIApp]:
     """What a request passes before anything else of it is read: a middleware around each route.
 
-    First who sends it, where the route asks for an access token; then the query, see `reading.query_problems`. Plain
+    First who sends it, where the route asks for an access token; then the query, see `parameters.query_problems`. Plain
     ASGI: a guard of the web framework would copy the route for each request. Raises TokenInvalid, InvalidFields.
     """
 

@@ -143,7 +143,6 @@ class ImportController(Controller):
         operation_class=_Export,
         responses=errors(400, 401, 403, 429, 503),
         dependencies={"search": Provide(search_of, sync_to_thread=False)},
-        media_type="application/x-ndjson",
     )
     async def export(
         self,

@@ -14,6 +14,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from usercenter.api.details import MEDIA_TYPE, ProblemDetails, details
 from usercenter.api.idempotency import KeyReused
 from usercenter.api.observed import HAS_LEFT, REQUEST_ID
+from usercenter.api.parameters import refused
 from usercenter.api.reading import Malformed, NotJson
 from usercenter.db import SCHEMA_UNFIT, TRANSIENT, DatabaseUnavailable, OutcomeUnknown
 from usercenter.users.errors import (
@@ -127,13 +128,7 @@ def _http(request: AnyRequest, error: HTTPException) -> Response[ProblemDetails]
 
 
 def _invalid_parameters(request: AnyRequest, error: ValidationException) -> Response[ProblemDetails]:
-    wrong: Any = error.extra or []
-    return _invalid(request, InvalidFields([_parameter_problem(**each) for each in wrong]))
-
-
-def _parameter_problem(*, key: str, source: str = "parameter", message: str) -> Problem:
-    name = key.replace("_", "-").title() if source == "header" else key  # how headers are written
-    return Problem(name, source, message.replace("`", ""))
+    return _invalid(request, InvalidFields(refused(request.route_handler, request.query_params, error)))
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:

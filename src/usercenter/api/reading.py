@@ -1,14 +1,13 @@
 """Request bodies: JSON into a struct, with every wrong field named and not only the first."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 from litestar._openapi.schema_generation import SchemaCreator
-from litestar.datastructures import MultiDict
 from litestar.dto import MsgspecDTO
-from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
@@ -18,6 +17,8 @@ from usercenter.users.errors import InvalidFields, Problem
 
 _MOST_PROBLEMS: Final = 50
 _LONGEST_NAME: Final = 60
+_JSON: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_PYTHON: Final = re.compile(rf"\b({'|'.join(_JSON)})\b")
 
 NO_NUL: Final = r"^[^\x00]*$"
 """The pattern of a text that may hold everything but U+0000, which PostgreSQL cannot keep."""
@@ -81,38 +82,6 @@ async def require_json(request: ApiRequest) -> None:
         raise Malformed("the body is empty: send a JSON object")
 
 
-def query_problems(handler: HTTPRouteHandler, query: MultiDict[str]) -> list[Problem]:
-    """What is wrong with a query beside the types of its values, which the web framework checks.
-
-    A parameter that is given twice says two things; and there is no null in a query, though the framework would read
-    the text `null` as one. What the route does not take is nobody's business.
-    """
-    declared = _declared(handler) if query else {}
-    twice = [Problem(name, "twice", "is given twice") for name in query if name in declared and _is_twice(query, name)]
-    nulls = [name for name, text in query.items() if text.lower() == "null" and _has_null(declared.get(name))]
-    return [*twice, *(Problem(name, "query", "is there or left out, but never null") for name in nulls)]
-
-
-def _declared(handler: HTTPRouteHandler) -> dict[str, FieldDefinition]:
-    """The parameters that the route takes, by itself or through what it depends on."""
-    signatures = [handler.parsed_fn_signature]
-    signatures += [provider.parsed_fn_signature for provider in handler.resolve_dependencies().values()]
-    return {
-        getattr(field.kwarg_definition, "name", None) or name: field
-        for signature in signatures
-        for name, field in signature.parameters.items()
-    }
-
-
-def _is_twice(query: MultiDict[str], name: str) -> bool:
-    return len(query.getall(name)) > 1
-
-
-def _has_null(field: FieldDefinition | None) -> bool:
-    """Whether the framework would take a text for None: not where any text is a value."""
-    return field is not None and field.is_optional and str not in get_args(field.annotation)
-
-
 def read(raw: bytes, kind: type[T], accounts: Accounts) -> T:
     """The request that the body holds.
 
@@ -146,7 +115,7 @@ def _convert(field: msgspec.structs.FieldInfo, body: dict[str, Any], values: dic
     try:
         values[field.name] = msgspec.convert(body[field.encode_name], field.type)
     except msgspec.ValidationError as error:
-        return Problem(field.encode_name, "type", _plain(error, _choices(field.type)))
+        return Problem(field.encode_name, "type", in_words(str(error), choices(field.type)))
     return None
 
 
@@ -159,15 +128,16 @@ def _unknown(body: dict[str, Any], kind: type[msgspec.Struct]) -> list[Problem]:
     ]
 
 
-def _choices(kind: Any) -> list[str]:
+def choices(kind: Any) -> list[str]:
     """The texts that a `Literal` allows, wherever it stands in the type."""
-    return [each for part in get_args(kind) for each in ([part] if isinstance(part, str) else _choices(part))]
+    return [each for part in get_args(kind) for each in ([part] if isinstance(part, str) else choices(part))]
 
 
-def _plain(error: msgspec.ValidationError, choices: list[str]) -> str:
-    if choices and str(error).startswith("Invalid enum value"):
-        return f"is none of {', '.join(choices)}"
-    text = str(error).replace("`", "")
+def in_words(message: str, allowed: list[str]) -> str:
+    """What msgspec says of a value, with JSON's names for the types, and the choices where there are any."""
+    if allowed and message.startswith("Invalid enum value"):
+        return f"is none of {', '.join(allowed)}"
+    text = _PYTHON.sub(lambda found: _JSON[found[0]], message.replace("`", "")).replace(" | ", " or ")
     return text[:1].lower() + text[1:]
 
 

@@ -9,16 +9,13 @@ from usercenter.cli.terminal import say, show, show_json
 
 def upgrade(*, config: ConfigFile = None) -> None:
     """Bring the schema up to this version of the code; does nothing when it is."""
-    from sqlalchemy.exc import OperationalError
-
     from usercenter import migrations
+    from usercenter.cli.schema import brought_up
 
     try:
-        before, after = migrations.upgrade(of_running(config).database.url)
+        before, after = brought_up(of_running(config).database.url)
     except migrations.SchemaAhead as error:
         raise CommandFailed(str(error)) from error
-    except OperationalError as error:
-        raise CommandFailed(f"PostgreSQL cannot do it: {error.orig}", status=UNREACHABLE) from error
     say(f"schema: {before or 'empty'} → {after}")
 
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from usercenter.cli import bulk
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import (
+    NUMBERED,
     All,
     By,
     Frozen,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.selection import Filter
     from usercenter.messaging.operations.views import ShownCause
 
-LetterId = Annotated[int, Parameter(help="The letter's number in the list.")]
+LetterId = Annotated[int, Parameter(validator=NUMBERED, help="The letter's number in the list.")]
 _ERROR_WIDTH = 72
 
 

@@ -58,6 +58,8 @@ def _told(error: Exception) -> str:
         return f"the schema is not what this version needs ({_first_line(error)}): run `usercenter db upgrade`"
     if isinstance(error, InsufficientPrivilege):
         return f"PostgreSQL says {_first_line(error)}: give the role of database.url that right, or name another role"
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is not UTF-8: write it anew"
     if isinstance(error, DatabaseUnavailable) and (reason := _why_no_database()):
         return f"{error}\n  {reason}"
     return str(error)
@@ -109,7 +111,7 @@ def _status(error: Exception) -> int | None:
 
     if isinstance(error, CommandFailed):
         return error.status
-    if isinstance(
+    if _is_no_text(error) or isinstance(
         error, ConfigInvalid | ExtensionInvalid | TemplateUnknown | SelectionInvalid | ReplayRefused | UnknownTool
     ):
         return WRONG_USAGE
@@ -134,3 +136,8 @@ def _status(error: Exception) -> int | None:
     ):
         return CHECK_FAILED
     return None
+
+
+def _is_no_text(error: Exception) -> bool:
+    """Whether bytes of the command line that are not UTF-8, which Python keeps as surrogates, were to be text."""
+    return isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed"

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.resets import Start
 
-GroupName = Annotated[str, Parameter(completer=candidates.groups, help="The group.")]
+
+def _can_be_a_group(_: Any, name: str) -> None:
+    if not name:
+        raise ValueError("it is empty: `usercenter groups list`")
+
+
+GroupName = Annotated[str, Parameter(completer=candidates.groups, validator=_can_be_a_group, help="The group.")]
 _INBOX = (
     "Reading again does no harm: the inbox knows, for retention.inbox_days, what was handled, and nothing has a second "
     "effect. To have effects made anew, use `usercenter replay`."

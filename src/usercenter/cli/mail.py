@@ -40,5 +40,12 @@ def preview(
     else:
         show(plain_lines(text))
     if html is not None:
-        html.write_text(preview_html(template, locale, mail=mail), encoding="utf-8")
-        say(f"HTML written to {html}")
+        _write(html, preview_html(template, locale, mail=mail))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {error.strerror}", status=WRONG_USAGE) from error
+    say(f"HTML written to {file}")

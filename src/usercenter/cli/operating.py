@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from cyclopts import Parameter, Token
+from cyclopts.validators import Number
 
 from usercenter.cli import WRONG_USAGE, candidates
 from usercenter.cli.failures import CommandFailed, guess
@@ -29,17 +30,18 @@ _NO_KEY: Final = (
     "USERCENTER_TOKENS__PRIVATE_KEY_FILE"
 )
 NOTHING_CHANGED: Final = "Nothing was changed: say --yes to do it."
+_MOST_ROWS: Final = 1_000_000_000
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def moment(_: Any, tokens: list[Token] | tuple[Token, ...]) -> datetime:
     """A moment as people type it: `2026-11-24T08:00`, UTC unless it says otherwise, or `90m`, `24h`, `7d` ago."""
     text = tokens[0].value
-    if ago := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := re.fullmatch(r"(\d{1,6})([smhd])", text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError("write 2026-11-24T08:00+01:00, or 24h for a day ago") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -50,7 +52,9 @@ All = Annotated[bool, Parameter(name="--all", negative="", help="All there are."
 By = Annotated[str | None, Parameter(help="Who asks, for the record; kept beside the name of the OS user.")]
 Reason = Annotated[str | None, Parameter(help="Why, for the record.")]
 Frozen = Annotated[str | None, Parameter(name="--selection", help="The token of a dry run: exactly what it showed.")]
-Limit = Annotated[int, Parameter(help="So many at most.")]
+NUMBERED: Final = Number(gte=1, lte=2**63 - 1)
+"""For the number of a row: PostgreSQL has no larger one, and would say so in its own words."""
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=_MOST_ROWS), help="So many at most.")]
 Unmasked = Annotated[bool, Parameter(negative="", help="With personal data; that somebody looked goes on record.")]
 Moment = Annotated[datetime | None, Parameter(converter=moment)]
 

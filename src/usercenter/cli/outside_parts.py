@@ -19,7 +19,7 @@ def look_at_schema(config: "Config") -> Check:
     try:
         found = migrations.current(config.database.url)
     except psycopg.OperationalError as error:
-        return unreachable("schema", str(error), "start PostgreSQL, or correct `database.url`")
+        return unreachable("schema", " ".join(str(error).split()), "start PostgreSQL, or correct `database.url`")
     if found == migrations.head():
         return fine("schema", found)
     if migrations.is_ahead(found):

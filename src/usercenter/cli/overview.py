@@ -60,7 +60,7 @@ def seen(
 def _why_not(kept: "Aged | None") -> str:
     if kept is None:
         return "no worker has looked lately"
-    return "the last look has not this in it" if kept.overview.cluster else "the last look reached none of them"
+    return "this is not in the last look" if kept.overview.cluster else "the last look reached none of them"
 
 
 async def _latest(config: "Config") -> "Aged | None":

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from usercenter import bootstrap, garbage, migrations
+from usercenter import bootstrap, garbage
 from usercenter.bootstrap import Role, Service
 from usercenter.cli.loading import embedded_parts
+from usercenter.cli.schema import usable
 from usercenter.config import Config
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def _with_parts(stack: AsyncExitStack, config: Config, announce: Announce)
         announce("using the parts that run already")
         return embedded.attached(config), None
     parts = await stack.enter_async_context(embedded.running(config, announce=announce))
-    await asyncio.to_thread(migrations.upgrade, parts.config.database.url)
+    await asyncio.to_thread(usable, parts.config.database.url)
     return parts.config, parts
 
 

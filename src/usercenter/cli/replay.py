@@ -26,9 +26,11 @@ def start(
     *,
     handler: Annotated[
         list[str] | None,
-        Parameter(completer=candidates.handlers, help="Run this handler again; may be given several times."),
+        Parameter(
+            completer=candidates.handlers, negative="", help="Run this handler again; may be given several times."
+        ),
     ] = None,
-    once_too: Annotated[list[str] | None, Parameter(help="This one too, although it is `once`.")] = None,
+    once_too: Annotated[list[str] | None, Parameter(negative="", help="This one too, although it is `once`.")] = None,
     missing: Annotated[bool, Parameter(negative="", help="What verify reports missing, for all handlers.")] = False,
     group: Annotated[str | None, Parameter(completer=candidates.groups, help="With --missing: for this group.")] = None,
     since: Annotated[

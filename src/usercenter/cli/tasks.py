@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.failures import CommandFailed
 from usercenter.cli.operating import (
+    NUMBERED,
     All,
     By,
     Frozen,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from usercenter.messaging.operations.selection import Filter, Selection
     from usercenter.messaging.operations.task_queries import TaskRow
 
-Position = Annotated[int, Parameter(help="The task's number in the list.")]
+Position = Annotated[int, Parameter(validator=NUMBERED, help="The task's number in the list.")]
 _ERROR_WIDTH = 72
 
 
@@ -156,4 +157,7 @@ async def _choose(parts: "Workshop", found: "Filter", token: str | None, *, is_a
         async with parts.database.transaction() as tx:
             return await task_queries.freeze(tx, found)
 
-    return await chosen("retry-now", found, token, freeze, is_all=is_all)
+    selection = await chosen("retry-now", found, token, freeze, is_all=is_all)
+    if found.id is not None and not selection.count:
+        raise CommandFailed(f"task {found.id} is not parked: see `usercenter tasks show {found.id}`")
+    return selection

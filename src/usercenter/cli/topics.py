@@ -1,6 +1,7 @@
 """`usercenter topics`."""
 
 import asyncio
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from usercenter.messaging.overviews import Overview
     from usercenter.messaging.topics import Partition, Topic
 
-TopicName = Annotated[str, Parameter(help="The topic.")]
+
+def _can_be_a_topic(_: Any, name: str) -> None:
+    if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name):
+        raise ValueError("no topic can be called so: 1 to 249 characters out of a-zA-Z0-9._- are allowed")
+
+
+TopicName = Annotated[str, Parameter(validator=_can_be_a_topic, help="The topic.")]
 Internal = Annotated[bool, Parameter(negative="", help="Kafka's own topics too.")]
 Sizes = Annotated[
     bool, Parameter(negative="", help="Bytes on disk too; Kafka's own log-dirs asks for them, in a second or two.")

@@ -132,7 +132,7 @@ class Tour:
         change = {"first_name": "Testa", "phone": PHONE}
         answer = await self._call(client, "PATCH", "/api/v1/users/me", change, owner)
         await self._watch(effects.of_update(user, answer.json()["user"]["sequence"]))
-        for call in receiver.calls[:1]:
+        for call in [call for call in receiver.calls if call.event["user_id"] == str(user)][:1]:
             self._console.print(display.call_panel(call))
         before = effects.mails_to(email)
         passwords = {"old_password": USER["password"], "new_password": NEW_PASSWORD}

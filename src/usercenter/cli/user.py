@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -109,8 +109,10 @@ def import_(
 
     kind: Literal["csv", "ndjson"] = format or ("csv" if file.suffix.lower() == ".csv" else "ndjson")
     import_id = id or new_id()
-    say(f"import {import_id}")
-    body = asyncio.run(_import(of_running(config), file, kind, import_id, has_welcome=welcome))
+    settings = of_running(config)
+    with _opened(file) as stream:
+        say(f"import {import_id}")
+        body = asyncio.run(_import(settings, stream, kind, import_id, has_welcome=welcome))
     if json:
         show_json(body)
     else:
@@ -135,7 +137,7 @@ def export(*, format: Format = "ndjson", config: ConfigFile = None) -> None:  # 
 
 
 async def _import(
-    config: Config, file: Path, kind: Literal["csv", "ndjson"], import_id: UUID, *, has_welcome: bool
+    config: Config, stream: BinaryIO, kind: Literal["csv", "ndjson"], import_id: UUID, *, has_welcome: bool
 ) -> dict[str, Any]:
     from usercenter.users import import_queries
     from usercenter.users.imports import Importer
@@ -147,7 +149,7 @@ async def _import(
         importer = Importer(
             database, passwords, config.accounts, SystemClock(), hashes_at_once=len(os.sched_getaffinity(0))
         )
-        done = await importer.run(import_id, _chunks(file), kind, has_welcome=has_welcome, origin=_origin())
+        done = await importer.run(import_id, _chunks(stream), kind, has_welcome=has_welcome, origin=_origin())
         async with database.transaction() as tx:
             errors = await import_queries.errors_of(tx, done.id, limit=1_000_000)
         return {"progress": done, "errors": errors}
@@ -160,18 +162,20 @@ async def _import(
         passwords.close()
 
 
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be read: {error.strerror}", status=WRONG_USAGE) from error
+
+
+async def _chunks(stream: Any) -> AsyncIterator[bytes]:
     """The file, with a bar on a terminal that shows how far it is read."""
     from rich.console import Console
     from rich.progress import Progress
 
-    is_stdin = str(file) == "-"
-    try:
-        stream: Any = sys.stdin.buffer if is_stdin else await asyncio.to_thread(file.open, "rb")
-    except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}", status=WRONG_USAGE) from error
-    total = None if is_stdin else os.fstat(stream.fileno()).st_size or None
-    with stream, Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    total = os.fstat(stream.fileno()).st_size or None  # nothing is known of a pipe
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("importing", total=total)
         while chunk := await asyncio.to_thread(stream.read1, _CHUNK_BYTES):
             yield chunk

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from usercenter.cli import CHECK_FAILED, FINE
 from usercenter.cli.operating import Json
@@ -26,7 +27,10 @@ def verify(
     kafka: Annotated[
         bool | None, Parameter(help="Read all of user.events too; with --no-kafka ask the brokers nothing.")
     ] = None,
-    stuck_after: Annotated[float, Parameter(help="Seconds that work may lie undone before it counts as stuck.")] = 300,
+    stuck_after: Annotated[
+        float,
+        Parameter(validator=Number(gte=0), help="Seconds that work may lie undone before it counts as stuck."),
+    ] = 300,
     config: ConfigFile = None,
 ) -> int:
     """See whether all is well: nothing lost, invented, out of order, without effect or stuck; status 1 when not.

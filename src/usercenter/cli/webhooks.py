@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from usercenter.cli import WRONG_USAGE
 from usercenter.cli.failures import CommandFailed
-from usercenter.cli.operating import NOTHING_CHANGED, Json, Limit, Yes
+from usercenter.cli.operating import NOTHING_CHANGED, NUMBERED, Json, Limit, Yes
 from usercenter.cli.settings import ConfigFile, of_running
 from usercenter.cli.terminal import plain, say, show, show_json
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN: Final = "there is no webhook with this id: see `usercenter webhooks list`"
 WebhookId = Annotated[UUID, Parameter(help="The webhook's id in the list.")]
-DeliveryId = Annotated[int, Parameter(help="The delivery's number in the list.")]
+DeliveryId = Annotated[int, Parameter(validator=NUMBERED, help="The delivery's number in the list.")]
 T = TypeVar("T")
 Work = Callable[["Webhooks", "Database"], Coroutine[Any, Any, T]]
 
@@ -118,7 +118,7 @@ def redeliver(
 def send_test(webhook_id: WebhookId, /, *, json: Json = False, config: ConfigFile = None) -> None:
     """Send a `webhook.test` now; status 1 when the receiver does not take it."""
     _show(
-        _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"cli:{getpass.getuser()}")),
+        _with_webhooks(config, lambda webhooks, _: webhooks.test(webhook_id, actor=f"operator:{getpass.getuser()}")),
         json=json,
     )
 

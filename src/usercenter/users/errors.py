@@ -38,7 +38,9 @@ class InvalidFields(UserError):
     """Fields of the request that are not as they must be."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{each.field}: {each.message}" for each in problems))
+        super().__init__(
+            "; ".join(f"{each.field}: {each.message}" if each.field else each.message for each in problems)
+        )
         self.problems = list(problems)
 
 

@@ -61,8 +61,14 @@ async def export_lines(database: Database, search: Search, kind: Format) -> Asyn
 
 def _texts(user: User) -> list[Any]:
     body = msgspec.to_builtins(user)
-    texts = ["" if value is None else value for value in body.values()]
-    return [harmless(value) if isinstance(value, str) else value for value in texts]
+    return [_cell(value) for value in body.values()]
+
+
+def _cell(value: Any) -> str:
+    """As JSON writes it, and nothing for what is not there."""
+    if isinstance(value, str):
+        return harmless(value)
+    return "" if value is None else msgspec.json.encode(value).decode()
 
 
 def _row(values: Sequence[Any]) -> bytes:

@@ -14,6 +14,7 @@ from usercenter.users.errors import Problem
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9\u3400-\u4dbf\u4e00-\u9fff](?:[A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]*)\Z")
 _ALLOWED: Final = re.compile(r"[A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]")
+_ONLY: Final = "only a–z, digits, . _ - and Han characters are"
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}\Z")
 _LONGEST_NAME: Final = 100
 _LONGEST_EMAIL: Final = 254
@@ -65,7 +66,9 @@ def check_phone(text: str) -> Problem | None:
 
 
 def _explain(character: str) -> str:
+    if character == " ":
+        return f"spaces are not allowed: {_ONLY}"
     if unicodedata.category(character)[0] in "CZ":
         return f"the invisible character U+{ord(character):04X} is not allowed"
     name = unicodedata.name(character, "unnamed")
-    return f"U+{ord(character):04X} ({name}) is not allowed: only a–z, digits, . _ - and Han characters are"
+    return f"U+{ord(character):04X} ({name}) is not allowed: {_ONLY}"

@@ -335,6 +335,24 @@ async def test_a_wrong_question_to_the_statistics_is_a_clear_400(admin: Person, 
     assert list(fields(problem(await admin.get(STATISTICS, **asked), 400, "invalid_fields"))) == [wrong]
 
 
+async def test_a_question_to_the_statistics_without_its_parts_names_each(admin: Person):
+    refused = problem(await admin.get(STATISTICS), 400, "invalid_fields")
+
+    assert refused["message"] == "metric: is required; from: is required; to: is required"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"status": "frozen"}, "status: is none of active, inactive, suspended, deleted"),
+        ({"size": "0"}, "size: expected integer >= 1"),
+        ({"page": "first"}, "page: expected integer"),
+    ],
+)
+async def test_a_refused_filter_says_what_is_allowed_in_words_of_json(admin: Person, query, message):
+    assert problem(await admin.get(USERS, **query), 400, "invalid_fields")["message"] == message
+
+
 def test_every_metric_can_be_asked_for():
     from typing import get_args
 

@@ -186,10 +186,24 @@ async def test_an_export_has_everybody_and_no_secret(door: Door, admin):
 
     assert len(rows) == len(table) == count
     assert {row["id"] for row in rows} == {row["id"] for row in table}
+    assert {row["email_verified"] for row in table} == {"false"}
     assert "$argon2" not in answer.text
     assert not any("password" in name for name in {*rows[0], *table[0]})
     some = await door.client.get(EXPORT, params={"username": "with.", "role": "user"}, headers=admin)
     assert len(some.text.splitlines()) == 4
+
+
+@pytest.mark.parametrize(("kind", "name"), [("csv", "text/csv"), ("ndjson", "application/x-ndjson")])
+async def test_an_export_is_called_what_it_is(door: Door, admin, kind: str, name: str):
+    answer = await door.client.get(EXPORT, params={"format": kind}, headers=admin)
+
+    assert answer.headers["Content-Type"].split(";")[0] == name
+
+
+async def test_an_export_of_no_known_kind_is_refused_with_those_that_there_are(door: Door, admin):
+    refused = problem(await door.client.get(EXPORT, params={"format": "xml"}, headers=admin), 400, "invalid_fields")
+
+    assert refused["message"] == "format: is none of csv, ndjson"
 
 
 async def test_a_name_that_would_be_a_formula_is_harmless_in_csv_and_itself_again_after_an_import(door: Door, admin):

@@ -127,7 +127,7 @@ async def test_missing_fields_and_wrong_types_are_named_together(door: Door):
         "a\nda",
         "ada\u200b",
         "\u202eada",
-        "ada ",
+        "ada\u00a0",
         "😀😀😀",
     ],
     ids=ascii,

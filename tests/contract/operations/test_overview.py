@@ -110,7 +110,7 @@ async def test_what_a_fresh_look_does_not_tell_is_asked_of_the_brokers_and_that_
     old = await command(seen.config, "topics", "list", "--json")
 
     assert unknown.status == 1
-    assert "has not this in it" in unknown.rest
+    assert "this is not in the last look" in unknown.rest
     assert "there is no group" in unknown.rest
     assert after_failure.status == 0
     assert "the last look reached none of them" in after_failure.rest

@@ -114,6 +114,7 @@ async def test_the_command_subscribes_tests_lists_and_deletes(world, receiver, m
     id_, secret = said.splitlines()[0].split()
     assert (await world.command("webhooks", "test", id_))[0] == 0
     Verifier(secret).verify(receiver.calls[0].body, receiver.calls[0].headers)
+    assert b'"actor":"operator:' in receiver.calls[0].body
     assert receiver.url in (await world.command("webhooks", "list"))[1]
     assert "webhook.test  attempt 1" in (await world.command("webhooks", "deliveries", id_))[1]
     assert (await world.command("webhooks", "redeliver", id_, "1"))[0] == 1

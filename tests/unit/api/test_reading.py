@@ -63,7 +63,7 @@ def test_every_message_says_what_is_allowed():
     found = problems({"username": "a", "email": None, "locale": "fr", "surname": "L"})
 
     assert found["username"][1] == "has 1 characters; 3 to 32 are allowed"
-    assert found["email"][1] == "expected str, got null"
+    assert found["email"][1] == "expected string, got null"
     assert found["password"][1] == "is required"
     assert found["locale"][1] == "is none of en, zh-CN"
     assert found["surname"][1].endswith(
@@ -80,6 +80,11 @@ def test_a_wrong_type_is_refused_and_never_guessed_at(field, value):
 @pytest.mark.parametrize("body", [[], [GOOD], "text", 7, True, None], ids=str)
 def test_a_body_that_is_no_object_is_told_so(body):
     assert problems(body) == {"": ("type", "the body must be a JSON object")}
+
+
+def test_what_is_wrong_with_the_body_as_a_whole_is_a_sentence_of_its_own():
+    with pytest.raises(InvalidFields, match=r"^the body must be a JSON object$"):
+        read(b"[]", RegisterRequest, POLICY)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,42 @@ def test_a_tool_of_kafka_without_a_broker_says_so_in_words_before_java_starts(tm
     assert "no broker can be reached (asked: 127.0.0.1:1)" in done.stderr
 
 
+def test_a_service_on_embedded_parts_whose_database_is_another_and_not_there_ends_with_a_sentence(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"embedded:\n  is_enabled: true\n  data_dir: {tmp_path}/data\nlogging:\n  file: ''\n"
+        "kafka:\n  brokers: ['127.0.0.1:1']\nmail:\n  host: 127.0.0.1\nsms:\n  base_url: http://127.0.0.1:1\n"
+        "  account_sid: AC1\n  auth_token: t\n  sender: '+14155550100'\n"
+        "cache:\n  url: redis://127.0.0.1:1\ndatabase:\n  url: postgresql://u@127.0.0.1:1/x\n"
+    )
+
+    done = usercenter("run", "--config", str(config), program=OURS)
+
+    assert done.returncode == 3, done.stderr
+    assert "usercenter: PostgreSQL cannot do it: connection failed: " in done.stderr
+    assert "see `database.url`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_preview_that_cannot_be_written_says_where_and_why(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "x.html"
+
+    done = usercenter("mail", "preview", "welcome", "--html", str(file), program=OURS)
+
+    assert done.returncode == 2
+    assert f"{file} cannot be written: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_of_users_that_is_not_there_begins_no_import(tmp_path: Path) -> None:
+    done = usercenter("user", "import", str(tmp_path / "x.csv"), program=OURS, config=nowhere(tmp_path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"usercenter: {tmp_path}/x.csv cannot be read: No such file or directory\n"
+
+
 def test_a_database_that_is_not_there_is_unreachable_and_no_traceback(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

@@ -136,6 +136,11 @@ def test_what_cannot_be_undone_asks_for_yes(command):
 
 
 @every
+def test_no_option_says_that_a_list_is_empty(command):
+    assert not [name for name in options(command) if name.startswith("--empty-")]
+
+
+@every
 def test_no_option_takes_a_secret(command):
     function, _ = parsed(command)
     names = [*options(command), *inspect.signature(function).parameters]
@@ -165,7 +170,20 @@ def test_only_the_terminal_prints_and_nothing_asks(file):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("fly",), ("user", "fly"), ("user", "show"), ("tasks", "list", "--limit", "many"), ("verify", "--fly")],
+    [
+        ("fly",),
+        ("user", "fly"),
+        ("user", "show"),
+        ("verify", "--fly"),
+        ("verify", "--stuck-after", "-1"),
+        ("tasks", "list", "--limit", "many"),
+        ("tasks", "list", "--limit", "0"),
+        ("tasks", "show", "99999999999999999999"),
+        ("dead-letters", "retry", "99999999999999999999"),
+        ("dead-letters", "list", "--since", "999999d"),
+        ("topics", "describe", "a b"),
+        ("groups", "describe", ""),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_has_status_2_and_says_so_on_stderr(arguments):

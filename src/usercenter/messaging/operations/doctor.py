@@ -68,7 +68,7 @@ async def _why_not(url: str) -> str:
     try:
         connection = await psycopg.AsyncConnection.connect(url, connect_timeout=3)
     except psycopg.Error as error:
-        return str(error).strip()
+        return " ".join(str(error).split())
     await connection.close()
     return ""
 

@@ -161,6 +161,8 @@ async def test_discarding_asks_for_yes_and_a_reason(office, group) -> None:
         (("tasks", "retry-now", "--handler", "nosuch"), 2, "there is no handler 'nosuch'"),
         (("dead-letters", "show", "77"), 1, "there is no letter 77"),
         (("tasks", "show", "77"), 1, "there is no task 77"),
+        (("tasks", "retry-now", "77"), 1, "task 77 is not parked: see `usercenter tasks show 77`"),
+        (("user", "show", "\udcff"), 2, "an argument is not UTF-8"),
         (("operations", "show", "0197c0de-0000-7000-8000-000000000001"), 1, "there is no operation"),
     ],
 )
