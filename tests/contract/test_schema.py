@@ -1,12 +1,16 @@
 """The schema when a service starts on embedded parts: the code may be older than what it finds."""
 
 import asyncio
+from pathlib import Path
 
 import psycopg
-from harness import fresh_database
+from harness import config_of, fresh_database
+from msgspec.structs import replace
 
 from usercenter import migrations
+from usercenter.cli.process import service
 from usercenter.cli.schema import usable
+from usercenter.config.model import Embedded
 from usercenter.embedded.parts import Running
 
 
@@ -18,3 +22,14 @@ async def test_a_start_on_the_schema_of_a_later_version_uses_it_as_it_is(parts: 
         await asyncio.to_thread(usable, url)
 
         assert migrations.current(url) == "9999"
+
+
+async def test_a_start_tells_that_it_brought_up_a_database_of_somebodys_own(parts: Running, tmp_path: Path) -> None:
+    said: list[str] = []
+    with fresh_database(parts, template="template1") as url:
+        embedded = Embedded(is_enabled=True, data_dir=str(tmp_path))
+        for _ in range(2):
+            async with service(replace(config_of(parts, url), embedded=embedded), roles=["api"], announce=said.append):
+                pass
+
+    assert said.count(f"the schema of database.url was brought from empty to {migrations.head()}") == 1

@@ -55,7 +55,9 @@ async def _with_parts(stack: AsyncExitStack, config: Config, announce: Announce)
         announce("using the parts that run already")
         return embedded.attached(config), None
     parts = await stack.enter_async_context(embedded.running(config, announce=announce))
-    await asyncio.to_thread(usable, parts.config.database.url)
+    step = await asyncio.to_thread(usable, parts.config.database.url)
+    if step and step[0] != step[1] and parts.postgres is None:  # a database of somebody's own
+        announce(f"the schema of database.url was brought from {step[0] or 'empty'} to {step[1]}")
     return parts.config, parts
 
 

@@ -21,7 +21,11 @@ def brought_up(url: str) -> tuple[str | None, str]:
         raise CommandFailed(f"PostgreSQL cannot do it: {reason}; see `database.url`", status=UNREACHABLE) from error
 
 
-def usable(url: str) -> None:
-    """As `brought_up`, for a service that starts; one of a later version is used as it is. Raises CommandFailed."""
+def usable(url: str) -> tuple[str | None, str] | None:
+    """As `brought_up`, for a service that starts; None for one of a later version, which is used as it is.
+
+    Raises CommandFailed.
+    """
     with suppress(migrations.SchemaAhead):
-        brought_up(url)
+        return brought_up(url)
+    return None
