@@ -79,7 +79,7 @@ def _colours(figures: Sequence[Stored]) -> dict[str, str]:
 
 def _bars(axis: Axes, figures: Sequence[Stored], colours: Mapping[str, str], *, is_alone: bool) -> None:
     rows = [(figure["name"], name, found) for figure in figures for name, found in figure["contenders"].items()]
-    most = max(found["maximum"] for _, _, found in rows)
+    most = max(0.0, *(found["maximum"] for _, _, found in rows))  # below zero there is no bar, only its label
     for place, (_, contender, found) in enumerate(rows):
         middle, colour = found["median"], colours[contender]
         spread = [[max(0.0, middle - found["minimum"])], [max(0.0, found["maximum"] - middle)]]
