@@ -219,7 +219,7 @@ class Service:
             log.info("service.started", url=self.url, roles=sorted(self._roles))
 
     async def _begin(self) -> None:
-        await self._schema.will_do()
+        await self._schema.until_fit()
         self._post.start()
         if "api" in self._roles:
             hours = self.config.retention.idempotency_key_hours

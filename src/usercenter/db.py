@@ -36,6 +36,7 @@ __all__ = [
     "Parameters",
     "Signal",
     "Transaction",
+    "first_line",
     "is_cancelled",
     "is_lost",
     "is_transient",
@@ -272,9 +273,9 @@ class Database:
             if connection is not None and connection.closed:
                 self._renew_the_others()
                 if connection.is_committing:
-                    raise OutcomeUnknown(f"the commit has no answer: {_first_line(error)}") from error
+                    raise OutcomeUnknown(f"the commit has no answer: {first_line(error)}") from error
             if is_lost(error):
-                raise DatabaseUnavailable(f"PostgreSQL is not there: {_first_line(error)}") from error
+                raise DatabaseUnavailable(f"PostgreSQL is not there: {first_line(error)}") from error
             raise
 
     def _renew_the_others(self) -> None:
@@ -329,5 +330,6 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, (DatabaseUnavailable, *TRANSIENT))
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, without PostgreSQL's further lines; its class where it says nothing."""
     return (str(error).strip().splitlines() or [error.__class__.__name__])[0]

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from uuid import uuid4
 
 import httpx
 import pytest
 from doorway import REGISTER, problem
-from harness import World, eventually, execute, fresh_database
+from harness import TEMPLATE, World, eventually, execute, fresh_database, with_database
 from msgspec.structs import replace
 
 from usercenter import migrations
@@ -50,3 +51,20 @@ async def test_a_service_works_on_the_schema_of_a_later_version(world: World) ->
     execute(world.config.database.url, "update alembic_version set version_num = '9999'")
     async with world.service(roles=["api"]) as (_, client):
         await eventually(lambda: problems(client), lambda found: not found, what="the service's readiness")
+
+
+async def test_a_service_whose_database_comes_later_says_so_once_and_is_ready_then(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, name = world.config.database.url, f"test_{uuid4().hex[:12]}"
+    later = replace(world.config.database, url=with_database(server, name), pool_timeout_seconds=1)
+    try:
+        async with world.service(config=replace(world.config, database=later), roles=["api"]) as (_, client):
+            not_seen = "the schema cannot be looked at: PostgreSQL is not there"
+            await eventually(lambda: problems(client), lambda found: not_seen in found, what="the problem")
+            execute(server, f"create database {name} template {TEMPLATE} strategy file_copy")
+            await eventually(lambda: problems(client), lambda found: not found, what="the service's readiness")
+    finally:
+        execute(server, f"drop database if exists {name} with (force)")
+    events = [record.msg["event"] for record in caplog.records if isinstance(record.msg, dict)]
+    assert events.count("service.database_unavailable") == 1

@@ -16,7 +16,7 @@ from usercenter.api.idempotency import KeyReused
 from usercenter.api.observed import HAS_LEFT, REQUEST_ID
 from usercenter.api.parameters import refused
 from usercenter.api.reading import Malformed, NotJson
-from usercenter.db import SCHEMA_UNFIT, TRANSIENT, DatabaseUnavailable, OutcomeUnknown
+from usercenter.db import SCHEMA_UNFIT, TRANSIENT, DatabaseUnavailable, OutcomeUnknown, first_line
 from usercenter.users.errors import (
     AccountNotActive,
     EmailTaken,
@@ -105,7 +105,7 @@ def _outcome_unknown(request: AnyRequest, error: OutcomeUnknown) -> Response[Pro
 
 
 def _schema_unfit(request: AnyRequest, error: Exception) -> Response[ProblemDetails]:
-    log.error("http.schema_unfit", error=str(error).partition("\n")[0], next="usercenter db upgrade; see /ready")
+    log.error("http.schema_unfit", error=first_line(error), next="usercenter db upgrade; see /ready")
     message = (
         f"the database is not ready for this version, and nothing was changed: try again in {_A_WHILE}; see /ready"
     )

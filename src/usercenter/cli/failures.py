@@ -48,25 +48,21 @@ def _told(error: Exception) -> str:
     """What a person reads."""
     from psycopg.errors import InsufficientPrivilege
 
-    from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable
+    from usercenter.db import SCHEMA_UNFIT, DatabaseUnavailable, first_line
     from usercenter.messaging import advice
     from usercenter.messaging.client import BrokerFailure
 
     if isinstance(error, BrokerFailure):
         return advice.told(error, brokers=BROKERS_ASKED)
     if isinstance(error, SCHEMA_UNFIT):
-        return f"the schema is not what this version needs ({_first_line(error)}): run `usercenter db upgrade`"
+        return f"the schema is not what this version needs ({first_line(error)}): run `usercenter db upgrade`"
     if isinstance(error, InsufficientPrivilege):
-        return f"PostgreSQL says {_first_line(error)}: give the role of database.url that right, or name another role"
+        return f"PostgreSQL says {first_line(error)}: give the role of database.url that right, or name another role"
     if isinstance(error, UnicodeEncodeError):
         return "an argument is not UTF-8: write it anew"
     if isinstance(error, DatabaseUnavailable) and (reason := _why_no_database()):
         return f"{error}\n  {reason}"
     return str(error)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _why_no_database() -> str | None:

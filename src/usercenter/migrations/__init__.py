@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, UndefinedTable
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
+REVISION: Final = "select version_num from alembic_version"
+"""The question which step was the last one; an UndefinedTable says that there was none."""
 _LOCK: Final = 0x75736572  # "user": two processes never migrate at once
 _LOCK_ATTEMPTS: Final = 30
 
@@ -66,9 +68,11 @@ def _upgrade(url: str, to: str, lock_seconds: float) -> tuple[str | None, str]:
 
 def current(url: str) -> str | None:
     """The revision of the database, None for an empty one. Blocks. Raises psycopg.OperationalError."""
-    with psycopg.connect(url) as connection:
-        row = connection.execute("select to_regclass('alembic_version') is not null").fetchone()
-        found = connection.execute("select version_num from alembic_version").fetchone() if row and row[0] else None
+    try:
+        with psycopg.connect(url) as connection:
+            found = connection.execute(REVISION).fetchone()
+    except UndefinedTable:
+        return None
     return str(found[0]) if found else None
 
 

@@ -23,13 +23,14 @@ class SchemaWatch:
         """Why nothing can work with the tables yet, and what to do."""
         self._database = database
 
-    async def will_do(self) -> None:
+    async def until_fit(self) -> None:
         """Look again and again; returns once the schema is this code's own, or a later one."""
         while True:
             try:
                 found = await self._revision()
             except (DatabaseUnavailable, *TRANSIENT):
-                self._note(_NOT_SEEN)
+                if self._is_new(_NOT_SEEN):
+                    log.warning("service.database_unavailable", meanwhile="nothing that needs the tables has begun")
             else:
                 if self._is_fit(found):
                     return
@@ -38,7 +39,7 @@ class SchemaWatch:
     async def _revision(self) -> str | None:
         try:
             async with self._database.reading() as tx:
-                row = await tx.fetch_one("select version_num from alembic_version")
+                row = await tx.fetch_one(migrations.REVISION)
         except UndefinedTable:
             return None
         return str(row[0]) if row else None
@@ -49,11 +50,11 @@ class SchemaWatch:
             self.problem = None
             log.info("service.schema_found", found=found, needed=needed)
             return True
-        self._note(f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`")
+        if self._is_new(f"the schema is {found or 'empty'}, not {needed}: run `usercenter db upgrade`"):
+            log.error("service.schema_unfit", found=found, needed=needed, next="usercenter db upgrade")
         return False
 
-    def _note(self, problem: str) -> None:
-        """Said once, not with every look."""
-        if problem != self.problem:
-            log.error("service.schema_unfit", problem=problem, meanwhile="nothing that needs the tables has begun")
-        self.problem = problem
+    def _is_new(self, problem: str) -> bool:
+        """Whether it was not found at the look before, and so is to be said."""
+        before, self.problem = self.problem, problem
+        return problem != before
