@@ -274,6 +274,7 @@ def config_of(parts: Running, database_url: str) -> Config:
         tasks=replace(config.tasks, first_retry_ms=50, lease_seconds=4),
         relay=replace(config.relay, lease_seconds=4),
         recovery=replace(config.recovery, requests_per_network_hour=10_000),  # all tests come from one address
+        logins=replace(config.logins, wrong_passwords_per_name=1_000, wrong_passwords_per_network=10_000),
         server=replace(config.server, port=0, monitoring_port=0),
         embedded=replace(config.embedded, is_enabled=False),
     )

@@ -44,6 +44,7 @@ from usercenter.users.cache import UserCache
 from usercenter.users.changes import Changes
 from usercenter.users.copies import Copies
 from usercenter.users.exports import Exports
+from usercenter.users.guesses import Guesses
 from usercenter.users.one_time_links import OneTimeLinks
 from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
@@ -287,6 +288,7 @@ class Service:
             one_time_tokens=self._one_time_tokens,
             idempotency=IdempotencyKeys(self._tokens.derive_key),
             reset_limits=ResetLimits(self.config.recovery, self._tokens.derive_key("reset requests")),
+            guesses=self._guesses(clock),
             exports=Exports(self.database, at_once=self.config.server.concurrent_exports),
             webhooks=self._webhooks,
             cache=self._cache,
@@ -298,6 +300,10 @@ class Service:
             notes=self.notes,
             tracing=self._tracing,
         )
+
+    def _guesses(self, clock: Clock) -> Guesses:
+        key = self._tokens.derive_key("password guesses")
+        return Guesses(self.config.logins, key, metrics=self.metrics, clock=clock)
 
 
 def _server_of(settings: Server, services: Services, roles: Collection[Role]) -> HttpServer:

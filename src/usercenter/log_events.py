@@ -64,6 +64,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "leases.changed": "this process has another share of the work now",
     "leases.heartbeat_failed": "the lease could not be prolonged, because PostgreSQL is away",
     "logins.geoip_unreadable": "the file of places cannot be read; logins are judged without places",
+    "logins.guess_refused": "a password was not looked at: too many wrong ones for its name, or from its network",
     "logins.suspicious": "a login was judged suspicious: score and rules",
     "notify.connection_lost": "a connection to the mail server ended; the next mail opens another",
     "notify.connection_opened": "a connection to the mail server was opened",

@@ -85,6 +85,12 @@ CACHE_STALE: Final = Measure(
     "histogram", "usercenter_cache_stale_seconds", "seconds", (),
     "From the commit of a change to the cache that knows it.", buckets=_DELAYS,
 )  # fmt: skip
+GUESSES_REFUSED: Final = Measure(
+    "counter", "usercenter_guesses_refused_total", "guesses", ("limit",),
+    "Passwords that were not looked at, because too many wrong ones had come before: for their name, or from their "
+    "network.",
+    alert="UsercenterPasswordsGuessed",
+)  # fmt: skip
 LEASED_SHARDS: Final = Measure(
     "gauge", "usercenter_leased_shards", "shards", ("kind",), "Shards that this process owns."
 )  # fmt: skip

@@ -61,6 +61,7 @@ class Metrics:
         self.stopped = self._gauge(measures.STOPPED)
         self.breaker_open = self._gauge(measures.BREAKER_OPEN)
         self.cache_reads = self._counter(measures.CACHE_READS)
+        self.guesses_refused = self._counter(measures.GUESSES_REFUSED)
         self.cache_stale = self._histogram(measures.CACHE_STALE)
         self.leased_shards = self._gauge(measures.LEASED_SHARDS)
 

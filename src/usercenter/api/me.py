@@ -66,7 +66,7 @@ class MeController(Controller):
         dto=Body[PasswordProof],
         before_request=require_json,
         operation_id="deleteMe",
-        responses=errors(400, 401, 403, 404, 409, 412, 413, 415, 503),
+        responses=errors(400, 401, 403, 404, 409, 412, 413, 415, 429, 503),
     )
     async def delete(
         self, request: ApiRequest, services: OurServices, data: JSONBody[PasswordProof], if_match: IfMatch = None
@@ -87,7 +87,7 @@ class MeController(Controller):
         dto=Body[NewPassword],
         before_request=require_json,
         operation_id="changePassword",
-        responses=errors(400, 401, 403, 404, 413, 415, 503),
+        responses=errors(400, 401, 403, 404, 413, 415, 429, 503),
         response_headers=ETAG,
     )
     async def change_password(
@@ -115,7 +115,7 @@ class MeController(Controller):
         before_request=require_json,
         status_code=202,
         operation_id="askForEmailChange",
-        responses=errors(400, 401, 403, 404, 409, 413, 415, 503),
+        responses=errors(400, 401, 403, 404, 409, 413, 415, 429, 503),
     )
     async def ask_for_email_change(self, request: ApiRequest, services: OurServices, data: JSONBody[NewEmail]) -> Done:
         """Ask for another address: a mail goes there, and nothing is changed before its token is confirmed."""

@@ -60,7 +60,13 @@ class RecoveryController(Controller):
         new_hash, origin = await services.passwords.hash(data.new_password), origin_of(request)
         async with services.database.transaction() as tx:
             await recovery.reset_password(
-                tx, data.token, services.one_time_tokens, new_hash=new_hash, origin=origin, clock=services.clock
+                tx,
+                data.token,
+                services.one_time_tokens,
+                services.guesses,
+                new_hash=new_hash,
+                origin=origin,
+                clock=services.clock,
             )
         return Done("The new password is set: log in with it.")
 

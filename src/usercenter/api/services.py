@@ -14,6 +14,7 @@ from usercenter.metrics import Metrics
 from usercenter.tracing import UNTRACED, Tracing
 from usercenter.users.cache import UserCache
 from usercenter.users.exports import Exports
+from usercenter.users.guesses import Guesses
 from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
@@ -37,6 +38,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     one_time_tokens: SignedTokens
     idempotency: IdempotencyKeys
     reset_limits: ResetLimits
+    guesses: Guesses
     exports: Exports
     webhooks: Webhooks
     cache: redis.Redis | None

@@ -11,7 +11,7 @@ from usercenter.api.idempotency import LONGEST_KEY, Answer
 from usercenter.api.injection import ApiRequest, OurServices
 from usercenter.api.origin import origin_of
 from usercenter.api.problems import errors
-from usercenter.api.proof import note_failure
+from usercenter.api.proof import attempt
 from usercenter.api.reading import Body, require_json
 from usercenter.api.services import Services
 from usercenter.api.versions import ETAG, FIRST_VERSION, etag
@@ -70,22 +70,29 @@ class UserController(Controller):
         dto=Body[LoginRequest],
         before_request=require_json,
         status_code=200,
-        responses=errors(400, 401, 403, 413, 415, 503),
+        responses=errors(400, 401, 403, 413, 415, 429, 503),
         operation_id="logIn",
         response_headers=ETAG,
     )
     async def log_in(
         self, request: ApiRequest, services: OurServices, data: JSONBody[LoginRequest]
     ) -> Response[SignedIn]:
-        """Begin a session with username or address and password."""
-        async with services.database.reading() as tx:
-            seen = await service.find_credentials(tx, username=data.username, email=data.email)
-        is_right = await services.passwords.matches(data.password, seen.password_hash if seen else None)
-        if seen is None or not is_right:
-            await note_failure(services, seen.user.id if seen else None, origin_of(request))
-            raise WrongCredentials("no account has this name or address with this password")
+        """Begin a session with username or address and password.
+
+        A name may have `logins.wrong_passwords_per_name` wrong passwords within 15 minutes, and a network (an IPv4
+        address, an IPv6 /64) `logins.wrong_passwords_per_network`; then the answer is 429, with Retry-After, whatever
+        the password is.
+        """
+        field, key = service.looked_up(username=data.username, email=data.email)
+        origin = origin_of(request)
+        with attempt(services, field, key, origin) as trying:
+            async with services.database.reading() as tx:
+                found = await queries.find_credentials_counted(tx, trying.asked(), field=field, key=key)
+            _, seen = found
+            if not await trying.is_right(found, data.password) or seen is None:
+                raise WrongCredentials("no account has this name or address with this password")
         session = _begun(services)
-        user = await _log_in(services, seen, session, origin_of(request), data.password)
+        user = await _log_in(services, seen, session, origin, data.password)
         return Response(_signed_in(services, user, session, "Welcome back."), headers=etag(user))
 
 

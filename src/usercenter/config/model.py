@@ -262,7 +262,7 @@ class Recovery(Settings, frozen=True):
 
 
 class Logins(Settings, frozen=True):
-    """When a login is suspicious, and what is known about addresses."""
+    """When a login is suspicious, what is known about addresses, and how many wrong passwords there may be."""
 
     geoip_file: str = ""
     """A MaxMind DB with countries, and better with coordinates; empty: the rules that need them say nothing."""
@@ -270,6 +270,10 @@ class Logins(Settings, frozen=True):
     """From this score on, the user gets a security mail and the session is marked."""
     keep_failures_hours: Annotated[int, Meta(ge=1, le=8760)] = 24
     """How long failed logins are remembered; the rules look 15 minutes back."""
+    wrong_passwords_per_name: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    """For one username or one address within 15 minutes, whoever tries; then its guesses are refused (429)."""
+    wrong_passwords_per_network: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    """From one IPv4 address or one IPv6 /64 within 15 minutes, for any names; then its guesses are refused (429)."""
 
 
 class Tokens(Settings, frozen=True):

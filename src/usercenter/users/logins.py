@@ -43,13 +43,6 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
 _ENTRY: Final = ("event_id", "logged_in_at", "ip_address", "device", "country", "verdict", "score", "reasons")
 
 
-async def note_failure(tx: Transaction, *, user_id: UUID | None, ip_address: str | None, now: datetime) -> None:
-    """Keep that a password was wrong; `user_id` is None when there is no such account. Does not commit."""
-    await tx.execute(
-        "insert into login_failures (user_id, ip_address, failed_at) values (%s, %s, %s)", (user_id, ip_address, now)
-    )
-
-
 async def forget_failures(tx: Transaction, *, hours: int, at_most: int) -> int:
     """Delete the oldest failures that are older than this; returns how many. Does not commit."""
     cursor = await tx.execute(

@@ -1,6 +1,6 @@
 """The statements about users and sessions. None of them commits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, Literal, LiteralString, cast
@@ -10,7 +10,9 @@ import msgspec
 
 from usercenter.db import Transaction
 from usercenter.events import Origin
+from usercenter.users import guess_queries
 from usercenter.users.copies import Owner
+from usercenter.users.guess_queries import Counts
 from usercenter.users.model import Credentials, Draft, Session, User
 
 _COLUMNS: Final = ", ".join(User.__struct_fields__)
@@ -72,6 +74,38 @@ async def find_credentials(tx: Transaction, *, field: Literal["email", "username
     """The user with this username or email key, and the password hash."""
     row = await tx.fetch_one(f"select {_COLUMNS}, password_hash from users where {field}_key = %s", (key,))
     return Credentials(_user(row[:-1]), row[-1]) if row else None
+
+
+async def find_credentials_counted(
+    tx: Transaction, asked: Mapping[str, Any], *, field: Literal["email", "username"], key: str
+) -> tuple[Counts, Credentials | None]:
+    """As `find_credentials`, and the wrong passwords that were `asked` for, whether there is such a user or not."""
+    row = await tx.fetch_one(_counted(f"u.{field}_key = %(key)s"), {**asked, "key": key})
+    return _counts_and_credentials(row)
+
+
+async def credentials_counted(
+    tx: Transaction, asked: Mapping[str, Any], user_id: UUID
+) -> tuple[Counts, Credentials | None]:
+    """As `find_credentials_counted`, of the user with this id; one that was deleted is none."""
+    row = await tx.fetch_one(_counted("u.id = %(user)s and u.status <> 'deleted'"), {**asked, "user": user_id})
+    return _counts_and_credentials(row)
+
+
+@cache
+def _counted(condition: LiteralString) -> LiteralString:
+    columns = cast("list[LiteralString]", [f"u.{column}" for column in User.__struct_fields__])
+    return (
+        f"select {guess_queries.COUNTS}, {', '.join(columns)}, u.password_hash from {guess_queries.FROM} "
+        f"left join users u on {condition}"
+    )
+
+
+def _counts_and_credentials(row: tuple[Any, ...] | None) -> tuple[Counts, Credentials | None]:
+    if row is None:
+        raise LookupError("the counts are one row, whoever is there")
+    counts, user = row[: guess_queries.WIDTH], row[guess_queries.WIDTH :]
+    return guess_queries.counts(counts), Credentials(_user(user[:-1]), user[-1]) if user[0] else None
 
 
 async def find(tx: Transaction, user_id: UUID) -> User | None:

@@ -15,6 +15,7 @@ from usercenter.events import NotificationRequested, Origin, new_id
 from usercenter.messaging import outbox
 from usercenter.users import names, queries, service
 from usercenter.users.errors import EmailTaken, TokenInvalid
+from usercenter.users.guesses import Guesses
 from usercenter.users.model import User
 from usercenter.users.reset_limits import ResetLimits
 from usercenter.users.signed_tokens import SignedTokens
@@ -38,13 +39,16 @@ async def ask_for_reset(tx: Transaction, email: str, limits: ResetLimits, *, ori
 
 
 async def reset_password(
-    tx: Transaction, token: str, tokens: SignedTokens, *, new_hash: str, origin: Origin, clock: Clock
+    tx: Transaction, token: str, tokens: SignedTokens, guesses: Guesses, *, new_hash: str, origin: Origin, clock: Clock
 ) -> User:
     """Give the owner of a reset token a new password, and end every session. The token works once.
+
+    Wrong passwords for the account's names are forgotten: its owner may log in at once.
 
     Does not commit. Raises TokenInvalid.
     """
     user, _ = await _use(tx, token, tokens, purpose="password_reset", clock=clock)
+    await guesses.forgive(tx, user)
     return await service.change_password(
         tx,
         user.id,

@@ -6,7 +6,7 @@ Changes take the open transaction and do not commit; each tells the world throug
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -93,10 +93,16 @@ async def register(
 
 async def find_credentials(tx: Transaction, *, username: str | None, email: str | None) -> Credentials | None:
     """Who is behind a name or an address, with the password hash; None when there is no such user."""
+    field, key = looked_up(username=username, email=email)
+    return await queries.find_credentials(tx, field=field, key=key)
+
+
+def looked_up(*, username: str | None, email: str | None) -> tuple[Literal["email", "username"], str]:
+    """By what a user is found who is called so, and the key in it."""
     if email is not None:
         normal_email, _ = names.check_email(email)
-        return await queries.find_credentials(tx, field="email", key=names.key_of(normal_email))
-    return await queries.find_credentials(tx, field="username", key=names.key_of(username or ""))
+        return "email", names.key_of(normal_email)
+    return "username", names.key_of(username or "")
 
 
 async def log_in(

@@ -19,13 +19,15 @@ from usercenter.events import UserLoggedIn, new_id
 from usercenter.handlers.logins import write_login_log
 from usercenter.messaging.groups import Context
 from usercenter.notify.letters import render
-from usercenter.users import logins, retention
+from usercenter.users import guess_queries, logins, retention
+from usercenter.users.guess_queries import Tried
 from usercenter.users.places import Places
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOME, AWAY = "192.0.2.7", "198.51.100.9"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0"
 CURL = "curl/8.5.0"
+TRIED = Tried(name_hash=b"name", network_hash=b"network", network=HOME)
 
 
 class Counting(Transaction):
@@ -196,8 +198,8 @@ async def test_wrong_passwords_just_before_count_and_older_ones_do_not(world: Wo
     async with world.database.transaction() as tx:
         for minutes in range(5):
             at = NOON + timedelta(hours=10, minutes=minutes)
-            await logins.note_failure(tx, user_id=late, ip_address=HOME, now=at)
-            await logins.note_failure(tx, user_id=early, ip_address=HOME, now=at - timedelta(hours=1))
+            await guess_queries.note(tx, TRIED, user_id=late, ip_address=HOME, now=at)
+            await guess_queries.note(tx, TRIED, user_id=early, ip_address=HOME, now=at - timedelta(hours=1))
     await handle(world, [login(early, 10.1, AWAY), login(late, 10.1, AWAY)])
     rows = await world.rows("select user_id, verdict, reasons from login_log where ip_address = %s", AWAY)
     found = {user_id: (verdict, [reason["rule"] for reason in reasons]) for user_id, verdict, reasons in rows}
@@ -209,13 +211,13 @@ async def test_a_burst_from_one_address_is_seen_at_the_account_that_it_opens(wor
     await handle(world, [login(victim, 0)])
     async with world.database.transaction() as tx:
         for tried in (None, None, *(uuid4() for _ in range(4))):
-            await logins.note_failure(tx, user_id=tried, ip_address=AWAY, now=NOON + timedelta(hours=9.9))
+            await guess_queries.note(tx, TRIED, user_id=tried, ip_address=AWAY, now=NOON + timedelta(hours=9.9))
     await handle(world, [login(victim, 10, AWAY)])
     [(reasons,)] = await world.rows("select reasons from login_log where ip_address = %s", AWAY)
     assert [(reason["rule"], "5 accounts" in reason["words"]) for reason in reasons] == [("burst", True)]
 
 
-async def test_logins_and_reset_requests_are_forgotten_when_their_time_is_over(world: World) -> None:
+async def test_logins_requests_and_guesses_are_forgotten_when_their_time_is_over(world: World) -> None:
     async with world.database.transaction() as tx:
         await tx.execute(
             "insert into login_log (event_id, user_id, logged_in_at) select gen_random_uuid(), gen_random_uuid(), "
@@ -225,10 +227,15 @@ async def test_logins_and_reset_requests_are_forgotten_when_their_time_is_over(w
             "insert into reset_requests (network_hash, asked_at) "
             "select 'x', now() - make_interval(mins => n) from unnest(array[1, 59, 61]) n"
         )
+        await tx.execute(
+            "insert into password_guesses (name_hash, network_hash, guessed_at) "
+            "select 'x', 'y', now() - make_interval(mins => n) from unnest(array[1, 14, 16]) n"
+        )
     deleted = [await retention.forget_once(world.database, world.config, at_most=2) for _ in range(3)]
 
-    assert deleted == [3, 1, 0]
-    assert (await world.count("login_log"), await world.count("reset_requests")) == (2, 2)
+    assert deleted == [4, 1, 0]
+    kept = [await world.count(table) for table in ("login_log", "reset_requests", "password_guesses")]
+    assert kept == [2, 2, 2]
 
 
 async def test_failures_are_forgotten_in_bounded_steps(world: World) -> None:

@@ -20,6 +20,7 @@ from usercenter.metrics import Metrics
 from usercenter.users.cache import UserCache
 from usercenter.users.copies import Copies
 from usercenter.users.exports import Exports
+from usercenter.users.guesses import Guesses
 from usercenter.users.owners import Owners
 from usercenter.users.passwords import Passwords
 from usercenter.users.pseudonyms import Pseudonyms
@@ -49,6 +50,7 @@ def services():
         one_time_tokens=SignedTokens(tokens.derive_key("one-time token")),
         idempotency=IdempotencyKeys(tokens.derive_key),
         reset_limits=ResetLimits(config.recovery, tokens.derive_key("reset requests")),
+        guesses=Guesses(config.logins, b"key", metrics=metrics, clock=clock),
         exports=Exports(database, at_once=1),
         webhooks=webhooks_of(config, database=database, clock=clock),
         cache=None,
