@@ -24,6 +24,23 @@ async def test_a_start_on_the_schema_of_a_later_version_uses_it_as_it_is(parts: 
         assert migrations.current(url) == "9999"
 
 
+async def test_the_step_to_0004_finds_the_data_of_0003_and_leaves_it(parts: Running) -> None:
+    with fresh_database(parts, template="template1") as url:
+        await asyncio.to_thread(migrations.upgrade, url, to="0003")
+        with psycopg.connect(url) as connection:
+            connection.execute("insert into login_failures (ip_address, failed_at) values ('192.0.2.7', now())")
+            connection.execute("insert into reset_requests (network_hash, asked_at) values ('x', now())")
+
+        assert await asyncio.to_thread(migrations.upgrade, url, to="0004") == ("0003", "0004")
+
+        with psycopg.connect(url) as connection:
+            kept = connection.execute(
+                "select (select count(*) from login_failures), (select count(*) from reset_requests), "
+                "(select count(*) from password_guesses)"
+            ).fetchone()
+        assert kept == (1, 1, 0)
+
+
 async def test_a_start_tells_that_it_brought_up_a_database_of_somebodys_own(parts: Running, tmp_path: Path) -> None:
     said: list[str] = []
     with fresh_database(parts, template="template1") as url:

@@ -16,7 +16,7 @@ from usercenter.api import health, problems
 from usercenter.api.access import entrance
 from usercenter.api.admin import AdminController, list_users, list_users_as_admin
 from usercenter.api.admin_logs import AdminLogController
-from usercenter.api.description import StrictBodies, without_null_parameters
+from usercenter.api.description import StrictBodies, with_retry_after, without_null_parameters
 from usercenter.api.imports import ImportController
 from usercenter.api.logins import LoginController
 from usercenter.api.lookup import LookupController
@@ -88,6 +88,7 @@ class _JsonAlone(JsonRenderPlugin):
 
     def render(self, request: Any, openapi_schema: dict[str, Any]) -> bytes:
         without_null_parameters(openapi_schema)
+        with_retry_after(openapi_schema)
         return super().render(request, openapi_schema)
 
     def receive_router(self, router: Router) -> None:

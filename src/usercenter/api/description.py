@@ -16,6 +16,12 @@ from usercenter.api.reading import Request
 LARGEST: Final = 2**53 - 1
 """The largest number that every JSON reader keeps exactly (RFC 8259, section 6)."""
 
+_RETRY_AFTER: Final = {
+    "description": "Seconds until one more request may be let through.",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1},
+}
+
 
 class StrictBodies(StructSchemaPlugin):
     """Request bodies take no other fields, and the description says so, with the rules of a body as a whole."""
@@ -41,10 +47,21 @@ def without_null_parameters(document: dict[str, Any]) -> None:
         parameter["schema"] = _present(parameter["schema"])
 
 
-def _parameters(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def with_retry_after(document: dict[str, Any]) -> None:
+    """In place: whoever is answered 429 is told when to come again."""
+    for operation in _operations(document):
+        if answer := operation["responses"].get("429"):
+            answer["headers"] = {"Retry-After": _RETRY_AFTER}
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for operations in document["paths"].values():
-        for operation in operations.values():
-            yield from operation.get("parameters", ())
+        yield from operations.values()
+
+
+def _parameters(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operation in _operations(document):
+        yield from operation.get("parameters", ())
 
 
 def _present(schema: dict[str, Any]) -> dict[str, Any]:

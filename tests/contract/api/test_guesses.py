@@ -313,3 +313,18 @@ async def test_a_login_that_is_not_limited_asks_once_and_the_count_reads_an_inde
     text = str(plan)
     assert "password_guesses_name_hash_guessed_at_idx" in text
     assert "password_guesses_network_hash_guessed_at_idx" in text
+
+
+async def test_the_description_says_which_routes_refuse_and_for_how_long(door: Door):
+    paths = (await door.client.get("/openapi.json")).json()["paths"]
+    answers = [
+        paths[path][method]["responses"]["429"]
+        for path, method in (
+            (LOGIN, "post"),
+            (f"{USERS}/me", "delete"),
+            (f"{USERS}/me/password", "put"),
+            (f"{USERS}/me/email", "post"),
+        )
+    ]
+
+    assert {answer["headers"]["Retry-After"]["schema"]["type"] for answer in answers} == {"integer"}
