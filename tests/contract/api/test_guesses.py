@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from doorway import LOGIN, REGISTER, Door, problem
+from doorway import LOGIN, REGISTER, Door, Lines, problem
 from harness import eventually
 from msgspec.structs import replace
 from owner import USERS, Owner, one_time_token, owner_at
@@ -300,7 +300,18 @@ async def test_what_is_counted_names_nobody(guarded: Guarded, ada: Owner):
         assert personal not in kept
 
 
-async def test_a_login_that_is_not_limited_asks_once_and_the_count_reads_an_index(door: Door):
+async def test_a_refusal_is_a_line_of_the_log_that_names_nobody(guarded: Guarded, ada: Owner, lines: Lines):
+    await guarded.used_up(ada.body["username"])
+    here = a_network()
+    await guarded.log_in(ada.body["username"], network=here)
+
+    [line] = [line for line in lines() if line["event"] == "logins.guess_refused"]
+    assert line["limit"] == "name"
+    assert ada.body["username"] not in str(line)
+    assert here not in str(line)
+
+
+async def test_both_counts_of_a_login_are_read_from_an_index(door: Door):
     asked = guess_queries.values(
         guess_queries.Tried(name_hash=b"a", network_hash=b"b", network=""),
         name_most=10,
