@@ -54,6 +54,8 @@ class Guesses:
         self._metrics = metrics
         self._clock = clock
         self._undecided = Undecided()
+        for limit in _MESSAGES:  # a rate needs the zero before the first
+            metrics.guesses_refused.labels(limit)
 
     def tried(self, kind: Kind, key: str, *, ip_address: str | None) -> Tried:
         """What a guess is counted by. `key` is what names are compared by."""
