@@ -128,7 +128,8 @@ from users
 """
 _INBOX: Final = "insert into inbox (group_name, event_id) select %s, id from event_log where sequence = %s"
 _LOGINS: Final = """
-insert into login_log (event_id, user_id, logged_in_at, ip_address, user_agent)
-select id, user_id, created_at, '192.0.2.7', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0'
+insert into login_log (event_id, user_id, logged_in_at, ip_address, user_agent, device)
+select id, user_id, created_at, '192.0.2.7', 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Firefox/140.0',
+    'Firefox 140 on Linux'
 from event_log where sequence = %s
 """

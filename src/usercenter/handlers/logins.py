@@ -14,7 +14,7 @@ from usercenter.messaging import outbox
 from usercenter.messaging.groups import Context
 from usercenter.users import logins
 from usercenter.users.anomalies import Judgement, Known, Login, has_been_told, judge
-from usercenter.users.devices import device_of
+from usercenter.users.devices import device_of, kind_of
 from usercenter.users.logins import Entry
 from usercenter.users.places import Places
 
@@ -81,11 +81,10 @@ async def remember_last_login(events: Sequence[UserLoggedIn], tx: Transaction, c
 async def _histories(tx: Transaction, events: Sequence[UserLoggedIn], places: Places) -> _Histories:
     histories: dict[UUID, list[Known]] = defaultdict(list)
     for row in await logins.earlier_logins(tx, [event.user_id for event in events]):
-        device = device_of(row.user_agent)
         known = Known(
             since=row.since,
             last=row.last,
-            device=device.kind if device else None,
+            device=kind_of(row.device) if row.device else None,
             place=places.find(row.ip_address),
             verdict=row.verdict,
         )

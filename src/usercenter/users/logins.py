@@ -12,6 +12,7 @@ from usercenter.users.anomalies import WINDOW, Finding
 
 _REMEMBERED: Final = 100
 """How many of a user's latest logins a new one is compared with."""
+_LONGEST_ADDRESS: Final = 64
 _COUNTED: Final = 1_000
 """An address with more failures than this within the window is not counted any further."""
 
@@ -30,11 +31,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """Logins of one user from one address with one user agent and verdict."""
+    """Logins of one user from one address with one device and verdict."""
 
     user_id: UUID
     ip_address: str | None
-    user_agent: str | None
+    device: str | None
+    """In words, as the log has it (`devices.kind_of`)."""
     verdict: str
     since: datetime
     last: datetime
@@ -64,12 +66,16 @@ async def forget_logins(tx: Transaction, *, days: int, at_most: int) -> int:
 
 
 async def earlier_logins(tx: Transaction, user_ids: Sequence[UUID]) -> list[Earlier]:
-    """The latest logins of these users, those that are alike as one. One statement."""
+    """The latest logins of these users, those that are alike as one.
+
+    One statement, and all that it asks for is in the index `login_log_history`: a user's logins lie far apart in the
+    table, for others logged in between.
+    """
     rows = await tx.fetch_all(
         """
-        select u.user_id, l.ip_address, l.user_agent, l.verdict, min(l.logged_in_at), max(l.logged_in_at)
+        select u.user_id, l.ip_address, l.device, l.verdict, min(l.logged_in_at), max(l.logged_in_at)
         from unnest(%b::uuid[]) as u (user_id) cross join lateral (
-            select ip_address, user_agent, verdict, logged_in_at from login_log
+            select ip_address, device, verdict, logged_in_at from login_log
             where user_id = u.user_id order by logged_in_at desc limit %s
         ) l group by 1, 2, 3, 4
         """,
@@ -111,13 +117,16 @@ async def failures_before(
 
 
 async def append(tx: Transaction, lines: Sequence[tuple[UUID, str | None, Entry]]) -> set[UUID]:
-    """Write lines (user id, user agent, entry) into the log; returns the event ids of those that were not there yet."""
+    """Write lines (user id, user agent, entry) into the log; returns the event ids of those that were not there yet.
+
+    What is longer than any address is no address, whoever wrote the event, and is cut: it stands in an index.
+    """
     rows = [
         (
             entry.event_id,
             user_id,
             entry.logged_in_at,
-            entry.ip_address,
+            entry.ip_address and entry.ip_address[:_LONGEST_ADDRESS],
             user_agent,
             entry.device,
             entry.country,

@@ -1,5 +1,6 @@
 """The handler of logins on a real PostgreSQL: one batch, one look at the history, each effect once."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from harness import World
+from harness import World, execute
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
@@ -104,6 +105,30 @@ async def test_a_login_is_logged_with_device_and_country_in_words(world: World, 
     await handle(world, [login(uuid4(), 0)], context_of(Places(geoip_file)))
     rows = await world.rows("select logged_in_at, ip_address, device, country, verdict, score, reasons from login_log")
     assert rows == [(NOON, HOME, "Firefox 140 on Linux", "DE", "ordinary", 0.0, [])]
+
+
+async def test_what_a_login_is_compared_with_is_read_from_one_index_alone(world: World) -> None:
+    users = [uuid4() for _ in range(100)]
+    await handle(world, [login(user, hour) for hour in range(20) for user in users])
+    execute(world.config.database.url, "vacuum (analyze) login_log")  # as autovacuum does it after a while
+
+    async with world.database.transaction() as tx:
+        found = await logins.earlier_logins(tx, users[:3])
+        row = await tx.fetch_one(
+            "select idx_scan, idx_tup_fetch, seq_scan from pg_stat_xact_user_tables where relname = 'login_log'"
+        )
+
+    assert {(each.ip_address, each.device, each.verdict) for each in found} == {
+        (HOME, "Firefox 140 on Linux", "ordinary")
+    }
+    assert [each.last - each.since for each in found] == [timedelta(hours=19)] * 3
+    assert row == (3, 0, 0)  # three looks into the index, no row of the table
+
+
+async def test_an_address_that_is_none_does_not_keep_a_login_out_of_the_log(world: World) -> None:
+    await handle(world, [login(uuid4(), 0, address=secrets.token_hex(5_000))])
+    [(address,)] = await world.rows("select ip_address from login_log")
+    assert len(address) == 64
 
 
 async def test_a_suspicious_login_marks_its_session_and_asks_for_a_security_mail(world: World, geoip_file: str) -> None:

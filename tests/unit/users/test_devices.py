@@ -1,6 +1,6 @@
 import pytest
 
-from usercenter.users.devices import device_of
+from usercenter.users.devices import device_of, kind_of
 
 WINDOWS = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
@@ -38,5 +38,22 @@ def test_without_a_user_agent_there_is_no_device(nothing: str | None) -> None:
     assert device_of(nothing) is None
 
 
-def test_a_very_long_name_is_cut() -> None:
-    assert len(device_of("x" * 500).words) == 80
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Mobile Safari 18 on iOS", "Mobile Safari on iOS"),
+        ("Mobile Safari on iOS", "Mobile Safari on iOS"),
+        ("AcmeApp v3.1-beta", "AcmeApp"),
+        ("Listen on Air 7 on Windows", "Listen on Air on Windows"),
+        ("2048", "2048"),
+        (" on Linux", " on Linux"),
+    ],
+)
+def test_the_words_say_the_kind_again(words: str, kind: str) -> None:
+    assert kind_of(words) == kind
+
+
+@pytest.mark.parametrize("user_agent", ["x" * 500, "x" * 500 + "/1.0 (Windows NT 10.0; Win64; x64)"])
+def test_a_very_long_name_is_cut(user_agent: str) -> None:
+    device = device_of(user_agent)
+    assert 80 <= len(device.words) <= 124
