@@ -1,6 +1,7 @@
 """The schema when a service starts on embedded parts: the code may be older than what it finds."""
 
 import asyncio
+import secrets
 from pathlib import Path
 
 import psycopg
@@ -39,6 +40,25 @@ async def test_the_step_to_0004_finds_the_data_of_0003_and_leaves_it(parts: Runn
                 "(select count(*) from password_guesses)"
             ).fetchone()
         assert kept == (1, 1, 0)
+
+
+async def test_the_step_to_0005_takes_addresses_that_are_longer_than_an_index_holds(parts: Running) -> None:
+    with fresh_database(parts, template="template1") as url:
+        await asyncio.to_thread(migrations.upgrade, url, to="0004")
+        with psycopg.connect(url) as connection:
+            connection.execute("drop index login_log_ip_address_logged_in_at_idx")  # which would hold it already
+            connection.execute(
+                "insert into login_log (event_id, user_id, logged_in_at, ip_address) "
+                "select gen_random_uuid(), gen_random_uuid(), now(), a from unnest(%s::text[]) a",
+                (["192.0.2.7", secrets.token_hex(5_000)],),
+            )
+            connection.execute("create index login_log_ip_address_logged_in_at_idx on login_log (logged_in_at)")
+
+        assert await asyncio.to_thread(migrations.upgrade, url, to="0005") == ("0004", "0005")
+
+        with psycopg.connect(url) as connection:
+            lengths = connection.execute("select length(ip_address) from login_log order by 1").fetchall()
+        assert lengths == [(9,), (64,)]
 
 
 async def test_a_start_tells_that_it_brought_up_a_database_of_somebodys_own(parts: Running, tmp_path: Path) -> None:
