@@ -148,6 +148,8 @@ class Retention(Settings, frozen=True):
     inbox_days: Positive = 30
     idempotency_key_hours: Positive = 24
     login_log_days: Positive = 365
+    sessions_days: Positive = 30
+    """After the day on which a session expires, or would have if it had not been ended before."""
 
 
 class Monitoring(Settings, frozen=True):

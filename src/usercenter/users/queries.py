@@ -293,6 +293,16 @@ async def end_sessions(
     return cursor.rowcount
 
 
+async def forget_sessions(tx: Transaction, *, days: int, at_most: int) -> int:
+    """Delete the oldest sessions that expired so many days ago, whether they were ended before; returns how many."""
+    cursor = await tx.execute(
+        "delete from sessions where id in (select id from sessions "
+        "where expires_at < now() - make_interval(days => %s) order by expires_at limit %s)",
+        (days, at_most),
+    )
+    return cursor.rowcount
+
+
 async def owners_of(tx: Transaction, session_ids: Collection[UUID], *, now: datetime) -> dict[UUID, Owner]:
     """The active users whose sessions these are, by session; of those sessions that are open."""
     rows = await tx.fetch_all(_OWNERS, (list(session_ids), now))

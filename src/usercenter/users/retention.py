@@ -7,7 +7,7 @@ import structlog
 
 from usercenter.config.model import Config
 from usercenter.db import Database, Transaction, is_transient
-from usercenter.users import guess_queries, logins, reset_limits
+from usercenter.users import guess_queries, logins, queries, reset_limits
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ async def keep_forgetting(database: Database, config: Config) -> None:
 async def forget_once(database: Database, config: Config, *, at_most: int = _AT_ONCE) -> int:
     """Delete at most so many rows of each kind, each kind in a transaction of its own; returns how many in all."""
     deleted = 0
-    for what in ("login_failures", "login_log", "reset_requests", "password_guesses"):
+    for what in ("login_failures", "login_log", "reset_requests", "password_guesses", "sessions"):
         async with database.transaction() as tx:
             rows = await _forget(tx, what, config, at_most)
         if rows:
@@ -46,4 +46,6 @@ async def _forget(tx: Transaction, what: str, config: Config, at_most: int) -> i
         return await logins.forget_logins(tx, days=config.retention.login_log_days, at_most=at_most)
     if what == "password_guesses":
         return await guess_queries.forget(tx, at_most=at_most)
+    if what == "sessions":
+        return await queries.forget_sessions(tx, days=config.retention.sessions_days, at_most=at_most)
     return await reset_limits.forget_requests(tx, at_most=at_most)

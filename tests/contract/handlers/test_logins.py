@@ -263,6 +263,23 @@ async def test_logins_requests_and_guesses_are_forgotten_when_their_time_is_over
     assert kept == [2, 2, 2]
 
 
+async def test_sessions_are_forgotten_a_while_after_they_could_have_been_used(world: World) -> None:
+    user_id, _ = await open_session(world)
+    async with world.database.transaction() as tx:
+        await tx.execute("delete from sessions")
+        await tx.execute(
+            "insert into sessions (id, user_id, created_at, expires_at, ended_at) "
+            "select gen_random_uuid(), %s, now(), now() - make_interval(days => n), case when n < 31 then now() end "
+            "from unnest(array[-30, 1, 29, 31, 32, 400]) n",
+            (user_id,),
+        )
+    deleted = [await retention.forget_once(world.database, world.config, at_most=2) for _ in range(3)]
+
+    assert deleted == [2, 1, 0]
+    assert await world.value("select min(expires_at) > now() - interval '30 days' from sessions")
+    assert await world.count("sessions") == 3
+
+
 async def test_failures_are_forgotten_in_bounded_steps(world: World) -> None:
     async with world.database.transaction() as tx:
         await tx.execute(
