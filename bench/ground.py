@@ -75,10 +75,24 @@ class Grounds:
     @asynccontextmanager
     async def fresh(self) -> AsyncIterator[Ground]:
         """Ground for one run; its database is dropped at the end."""
-        name = f"bench_{uuid4().hex[:12]}"
+        name = _new_name()
         server = self.config.database.url
         await asyncio.to_thread(_execute, server, _named("create database {} template {}", name, _TEMPLATE))
-        config = _config_of(self.config, name)
+        try:
+            async with self._with_topics(_config_of(self.config, name)) as ground:
+                yield ground
+        finally:
+            await asyncio.to_thread(_execute, server, _named("drop database {} with (force)", name))
+
+    @asynccontextmanager
+    async def again(self, ground: Ground) -> AsyncIterator[Ground]:
+        """The database of that ground as it is, and empty topics."""
+        kafka = replace(ground.config.kafka, topics=_topics_of(_new_name()))
+        async with self._with_topics(replace(ground.config, kafka=kafka)) as again:
+            yield again
+
+    @asynccontextmanager
+    async def _with_topics(self, config: Config) -> AsyncIterator[Ground]:
         await asyncio.to_thread(topics.create_missing, config.kafka)
         database = Database(config.database)
         await database.open()
@@ -86,16 +100,22 @@ class Grounds:
             yield Ground(config, database, self.parts)
         finally:
             await database.close()
-            await asyncio.to_thread(_execute, server, _named("drop database {} with (force)", name))
+
+
+def _new_name() -> str:
+    return f"bench_{uuid4().hex[:12]}"
+
+
+def _topics_of(name: str) -> Topics:
+    return Topics(
+        user_events=f"{name}.events", user_notifications=f"{name}.notifications", user_analytics=f"{name}.analytics"
+    )
 
 
 def _config_of(config: Config, name: str) -> Config:
-    own = Topics(
-        user_events=f"{name}.events", user_notifications=f"{name}.notifications", user_analytics=f"{name}.analytics"
-    )
     return replace(
         config,
-        kafka=replace(config.kafka, topics=own, group_id=name),
+        kafka=replace(config.kafka, topics=_topics_of(name), group_id=name),
         database=replace(config.database, url=_with_database(config.database.url, name)),
     )
 

@@ -1,8 +1,9 @@
 """The same work in small and in large tables: does anything become slower because a company has grown?
 
-Not part of a whole run, for a database of ten million events takes minutes to fill: `make bench MEASURE=growth`. Each
-size is filled by SQL with users of the past, their settings, last logins, login log, events and inbox; then the
-product's relay, its router with events of those users, and its API do the same work as in their own measures.
+Not part of a whole run, for a database of ten million events takes minutes to fill: `make bench MEASURE=growth`. A
+database of each size is filled by SQL with users of the past, their settings, last logins, login log, events and inbox.
+Then all of them take turns, three times: the product's relay, its router with events of some of those users, and its
+API do the same work as in their own measures. What a turn leaves behind (20,000 events) stays, but for unfinished work.
 """
 
 import asyncio
@@ -31,9 +32,14 @@ _EVENTS_OF_A_LOGIN: Final = 2
 """Of the events of the past, one in so many is a login."""
 
 
-async def work(ground: Ground, number: int, *, users: int, each: int) -> dict[str, float]:
-    """Fill, let PostgreSQL settle, then do the product's work; the filling is not measured."""
+async def filled(ground: Ground, *, users: int, each: int) -> None:
+    """So many users of the past, each with so many events."""
     await asyncio.to_thread(_fill, ground.config.database.url, ground.config.kafka.group_id, users, each)
+
+
+async def work(ground: Ground, number: int) -> dict[str, float]:
+    """The product's work on a quiet server, with nothing left of the turn before."""
+    await asyncio.to_thread(_clear, ground.config.database.url)
     await ground.settle()
     found = {_SENT: (await relay.by_the_product(ground, number))["events/s"]}
     some = await _some_users(ground, number // 4)
@@ -70,22 +76,31 @@ MEASURE: Final = Measure(
     name="growth",
     work="relay, router and API, each the same work in tables of different sizes",
     events=20_000,
-    contenders={name: partial(work, users=users, each=each) for name, (users, each) in _SIZES.items()},
+    contenders=dict.fromkeys(_SIZES, work),
+    prepared={name: partial(filled, users=users, each=each) for name, (users, each) in _SIZES.items()},
     figures=_figures(),
     goals=_goals(),
     are_rivals=False,
-    rounds=1,
     warm_up_share=1,
-    warm_up_by=(_FIRST,),  # for the broker, which is slow when it is new; the others would fill their tables once more
+    warm_up_by=(_FIRST,),  # for the broker, which is slow when it is new
     patience_seconds=900,
 )
 
 
 async def _some_users(ground: Ground, number: int) -> list[UUID]:
-    """So many users of the past, from anywhere among them."""
+    """So many users of the past, from anywhere among them; others on every ground."""
     async with ground.database.transaction() as tx:
-        rows = await tx.fetch_all("select id from users order by hashtext(id::text) limit %s", (number,))
+        rows = await tx.fetch_all(
+            "select id from users where username like 'grown%%' order by hashtext(id::text || %s) limit %s",
+            (ground.config.kafka.topics.user_events, number),
+        )
     return [row[0] for row in rows]
+
+
+def _clear(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("truncate outbox, tasks")
+        connection.execute("delete from users where username not like 'grown%'")
 
 
 def _fill(url: str, group: str, users: int, each: int) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -19,6 +20,9 @@ Run = Callable[[Ground, int], Awaitable[Mapping[str, float]]]
 A contender that has nothing to say of a figure leaves it out. Raises WorkNotDone when the ground does not show
 afterwards what it should.
 """
+
+Prepare = Callable[[Ground], Awaitable[None]]
+"""Fills a database for all runs of a contender."""
 
 
 class WorkNotDone(Exception):
@@ -56,7 +60,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     The warm-up of each contender has a part of its events, one in `warm_up_share`; with 0 there is none, and with
     `warm_up_by` only these do it, where preparation is long. Contenders that are no rivals (roles, settings) stand side
-    by side without a ratio.
+    by side without a ratio. Who is `prepared` has one database for all runs, which is filled once, before the first.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = ROUNDS
     warm_up_share: int = _WARM_UP_SHARE
     warm_up_by: Sequence[str] = ()
+    prepared: Mapping[str, Prepare] = {}
     patience_seconds: int = _PATIENCE_SECONDS
 
     @property
@@ -96,26 +101,56 @@ async def take(
     by round, and how many seconds all of it took.
     """
     began = time.perf_counter()
-    if measure.warm_up_share:
-        for name in measure.warm_up_by or measure.contenders:
-            await _run(measure, name, grounds, events=measure.events_of(name) // measure.warm_up_share)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in measure.contenders}
-    for number in range(measure.rounds):
-        for name in in_turn(list(measure.contenders), number):
-            figures = await _run(measure, name, grounds, events=measure.events_of(name))
-            found[name].append(figures)
-            said = ", ".join(f"{figure} {value:,.4g}" for figure, value in figures.items())
-            tell(f"{measure.name}, round {number + 1} of {measure.rounds}, {name}: {said}")
+    async with _prepared(measure, grounds) as kept:
+        found = await _rounds(measure, _on(grounds, kept), tell=tell)
     return found, time.perf_counter() - began
 
 
-async def _run(measure: Measure, name: str, grounds: Grounds, *, events: int) -> dict[str, float]:
-    async with grounds.fresh() as ground:
-        try:
-            async with asyncio.timeout(measure.patience_seconds):
-                return dict(await measure.contenders[name](ground, events))
-        except TimeoutError as error:
-            raise WorkNotDone(f"{measure.name}, {name}: no end within {measure.patience_seconds} s") from error
+@asynccontextmanager
+async def _prepared(measure: Measure, grounds: Grounds) -> AsyncIterator[Mapping[str, Ground]]:
+    """The grounds of those who are prepared, filled; dropped with the block."""
+    async with AsyncExitStack() as stack:
+        kept = {}
+        for name, prepare in measure.prepared.items():
+            kept[name] = await stack.enter_async_context(grounds.fresh())
+            async with _patience(measure, name):
+                await prepare(kept[name])
+        yield kept
+
+
+def _on(grounds: Grounds, kept: Mapping[str, Ground]) -> Callable[[str], AbstractAsyncContextManager[Ground]]:
+    """The ground for a run of this contender."""
+    return lambda name: grounds.again(kept[name]) if name in kept else grounds.fresh()
+
+
+async def _rounds(
+    measure: Measure, ground_of: Callable[[str], AbstractAsyncContextManager[Ground]], *, tell: Callable[[str], None]
+) -> dict[str, list[dict[str, float]]]:
+    async def run(name: str, events: int) -> dict[str, float]:
+        async with ground_of(name) as ground, _patience(measure, name):
+            return dict(await measure.contenders[name](ground, events))
+
+    if measure.warm_up_share:
+        for name in measure.warm_up_by or measure.contenders:
+            await run(name, measure.events_of(name) // measure.warm_up_share)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in measure.contenders}
+    for number in range(measure.rounds):
+        for name in in_turn(list(measure.contenders), number):
+            figures = await run(name, measure.events_of(name))
+            found[name].append(figures)
+            said = ", ".join(f"{figure} {value:,.4g}" for figure, value in figures.items())
+            tell(f"{measure.name}, round {number + 1} of {measure.rounds}, {name}: {said}")
+    return found
+
+
+@asynccontextmanager
+async def _patience(measure: Measure, name: str) -> AsyncIterator[None]:
+    """Raises WorkNotDone when the block takes longer than the measure has patience."""
+    try:
+        async with asyncio.timeout(measure.patience_seconds):
+            yield
+    except TimeoutError as error:
+        raise WorkNotDone(f"{measure.name}, {name}: no end within {measure.patience_seconds} s") from error
 
 
 def in_turn(names: Sequence[str], number: int) -> Sequence[str]:

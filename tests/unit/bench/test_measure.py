@@ -19,8 +19,12 @@ class _Grounds:
     """Gives out ground of which nothing is needed."""
 
     @asynccontextmanager
-    async def fresh(self) -> AsyncIterator[None]:
-        yield None
+    async def fresh(self) -> AsyncIterator[str]:
+        yield "fresh"
+
+    @asynccontextmanager
+    async def again(self, ground: str) -> AsyncIterator[str]:
+        yield f"{ground} again"
 
 
 def _measure(**more: Any) -> Measure:
@@ -62,6 +66,30 @@ async def test_everybody_warms_up_with_a_part_of_the_work_and_then_runs_in_turn(
 
     assert ran == [("ours", 10), ("slow", 5), ("ours", 100), ("slow", 50), ("slow", 50), ("ours", 100)]
     assert found == {"ours": [{"events/s": 50.0}] * 2, "slow": [{"events/s": 25.0}] * 2}
+
+
+async def test_who_is_prepared_is_so_once_and_has_the_same_database_in_every_round() -> None:
+    ran: list[str] = []
+
+    def contender(name: str) -> Any:
+        async def run(ground: str, number: int) -> Mapping[str, float]:
+            ran.append(f"{name} on {ground}")
+            return rate(number, 1.0)
+
+        return run
+
+    async def prepare(ground: str) -> None:
+        ran.append(f"prepared {ground}")
+
+    measure = _measure(
+        contenders={"ours": contender("ours"), "old": contender("old")},
+        prepared={"old": prepare},
+        warm_up_share=0,
+        rounds=2,
+    )
+    await take(measure, _Grounds(), tell=lambda _: None)
+
+    assert ran == ["prepared fresh", "ours on fresh", "old on fresh again", "old on fresh again", "ours on fresh"]
 
 
 async def test_a_run_without_an_end_is_no_result() -> None:
