@@ -123,7 +123,7 @@ async def test_the_description_knows_the_bodies_of_requests(description):
 async def test_the_description_knows_every_error_as_a_problem(description):
     expected = {
         REGISTER: {"400", "409", "413", "415", "422", "500", "503"},
-        LOGIN: {"400", "401", "403", "413", "415", "500", "503"},
+        LOGIN: {"400", "401", "403", "413", "415", "429", "500", "503"},
     }
     for path, statuses in expected.items():
         responses = description["paths"][path]["post"]["responses"]
