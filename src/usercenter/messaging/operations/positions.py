@@ -15,6 +15,8 @@ from usercenter.messaging.client import client_logger, client_settings
 TIMEOUT_SECONDS: Final = 10.0
 _LOOKING_ON: Final = "usercenter-verify"
 _PAUSE_SECONDS: Final = 0.1
+_NEW_SECONDS: Final = 1.0
+"""How long a topic that was made a moment ago may be unknown to the broker that is asked."""
 _PASSING: Final = (
     confluent_kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
     confluent_kafka.KafkaError.LEADER_NOT_AVAILABLE,
@@ -80,10 +82,14 @@ def _consumer(kafka: Kafka, group: str) -> Iterator[confluent_kafka.Consumer]:
 
 
 def _partitions(consumer: confluent_kafka.Consumer, topic: str) -> list[int]:
-    metadata = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
-    if metadata.error is not None:
-        raise confluent_kafka.KafkaException(metadata.error)
-    return sorted(metadata.partitions)
+    deadline = time.monotonic() + _NEW_SECONDS
+    while True:
+        metadata = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
+        if metadata.error is None:
+            return sorted(metadata.partitions)
+        if time.monotonic() > deadline:
+            raise confluent_kafka.KafkaException(metadata.error)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _checked(partitions: Sequence[TopicPartition] | None) -> Sequence[TopicPartition]:
