@@ -32,7 +32,7 @@ async def facts(grounds: Grounds, folder: Path) -> dict[str, Any]:
             "filesystem": filesystem_of(folder),
             "load_before": [round(load, 2) for load in os.getloadavg()],
         },
-        "python": " ".join(sys.version.split()),  # with its build: one without optimisation is a third slower
+        "python": " ".join(sys.version.split()),  # with its build: one without optimisation is slower (docs/tuning.md)
         "packages": {name: version(name) for name in _PACKAGES},
         "librdkafka": confluent_kafka.libversion()[0],
         "kafka": Versions().kafka,
